@@ -1,0 +1,467 @@
+//! One client of the API: HTTP joined with what requests mean.
+//!
+//! [`Connection`] wires two machines together and parses nothing itself: the HTTP server says that a request is there,
+//! the exchange says what it asks for and how an answer is worded, and the daemon sees typed [`Event`]s and gives
+//! commands.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use bytes::Bytes;
+
+use crate::{
+    call::Call,
+    detach::Scanner,
+    driver::{Output, Protocol},
+    error::{Misuse, PeerError},
+    exchange::{BodyUse, Exchange, Response, ResponseBody},
+    http::{Answer, AnswerBody, BodyLength, Request, Server, ServerEvent},
+    limits::Limits,
+    reply::{Item, Reply},
+    time::Instant,
+};
+
+/// A request of one connection, counted from 0. Never used again on that connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What a connection tells the daemon.
+#[derive(Debug, PartialEq)]
+pub enum Event {
+    /// A client asks for something. Its JSON body, if it has one, is gathered and decoded.
+    Call {
+        /// Names the request from now on.
+        id: RequestId,
+        /// What it asks for.
+        call: Call,
+    },
+    /// The next bytes of a request body that is streamed ([`Call::streams_body`]). Never empty.
+    Body {
+        /// The request.
+        id: RequestId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The streamed request body is complete. Comes also for a request without body.
+    BodyEnd {
+        /// The request.
+        id: RequestId,
+    },
+    /// After [`Reply::Attached`]: the next bytes of the client's standard input. Never empty.
+    Input {
+        /// The request.
+        id: RequestId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// After [`Reply::Attached`]: the client has closed its sending direction. It still reads.
+    InputEnd {
+        /// The request.
+        id: RequestId,
+    },
+    /// The detach keys were typed. The stream is finished and the request is over.
+    Detached {
+        /// The request.
+        id: RequestId,
+    },
+    /// The client is gone, too slow, or broke its body. Stop working for it; the request is over.
+    Aborted {
+        /// The request.
+        id: RequestId,
+    },
+}
+
+/// The connection of one client, as a state machine without I/O. A transport drives it as a [`Protocol`].
+///
+/// **Each [`Event::Call`] is answered exactly once with [`respond`](Self::respond).** A reply that opens a stream
+/// ([`Reply::Attached`], [`Reply::EventStream`], [`Reply::Logs`], [`Reply::ProgressStream`]) is followed by
+/// [`send`](Self::send) and one [`finish`](Self::finish) or [`abort`](Self::abort). Requests of one connection come one at
+/// a time: the next one is told after the last one is over.
+///
+/// A request is over when it was answered completely, aborted by either side, or detached. **Commands for a request that
+/// is over are harmless and do nothing**, because the daemon cannot know what the client did a moment ago.
+///
+/// Output is queued as the `Bytes` it came in and copied once, by [`poll_output`](Protocol::poll_output) into the memory
+/// the transport brings; small pieces and everything that is JSON may be copied once more.
+#[derive(Debug)]
+pub struct Connection {
+    server: Server,
+    json_body_bytes_max: usize,
+    next_id: RequestId,
+    active: Option<Active>,
+    /// What was found out together with something else and is told next. At most a few entries.
+    untold: VecDeque<Event>,
+    /// Pieces of one item on their way into the server; empty between calls, kept for its memory.
+    pieces: VecDeque<Bytes>,
+}
+
+/// The request under way.
+#[derive(Debug)]
+struct Active {
+    exchange: Exchange,
+    stage: Stage,
+    /// The call is told and its body is to be asked for, unless the daemon refuses or pauses first.
+    body_wanted: bool,
+    /// The daemon wants no input right now.
+    paused: bool,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The JSON body is being gathered; nobody was told yet.
+    Gathering(Vec<u8>),
+    /// The daemon has the call and owes the reply.
+    Called {
+        id: RequestId,
+        /// A successful reply hijacks the connection. Another one ends it, since what follows the request may be input.
+        may_hijack: bool,
+    },
+    /// The reply is a stream.
+    Streaming { id: RequestId },
+    /// The reply is a stream to the daemon, and one answer at its end to the client.
+    Collecting { id: RequestId },
+    /// The connection is hijacked.
+    Hijacked { id: RequestId, keys: Option<Scanner> },
+}
+
+impl Connection {
+    /// A connection that was just accepted.
+    pub fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            server: Server::new(limits, now),
+            json_body_bytes_max: limits.json_body_bytes_max,
+            next_id: RequestId(0),
+            active: None,
+            untold: VecDeque::new(),
+            pieces: VecDeque::new(),
+        }
+    }
+
+    /// Answers a call. When the reply opens no stream the request is over.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the call was answered with a stream before, or the id was never given out.
+    pub fn respond(&mut self, id: RequestId, reply: Reply) -> Result<(), Misuse> {
+        let Some(active) = self.active(id)? else { return Ok(()) };
+        if !matches!(active.stage, Stage::Called { .. }) {
+            return Err(Misuse::AlreadyAnswered(id));
+        }
+        let response = active.exchange.respond(reply);
+        self.answer(response);
+        Ok(())
+    }
+
+    /// Sends one item of a stream. It is queued whatever [`has_room`](Self::has_room) says; a daemon that looks there
+    /// first keeps the memory of a client that does not read bounded.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the request has no stream, or the id was never given out.
+    pub fn send(&mut self, id: RequestId, item: Item) -> Result<(), Misuse> {
+        let mut pieces = core::mem::take(&mut self.pieces);
+        let Some(active) = self.streaming(id)? else {
+            return Ok(());
+        };
+        active.exchange.item(item, &mut pieces);
+        let has_form = !matches!(active.stage, Stage::Collecting { .. });
+        let sent = if has_form {
+            self.server.send(pieces.iter().cloned())
+        } else {
+            Ok(())
+        };
+        pieces.clear();
+        self.pieces = pieces;
+        sent.map_err(|_| Misuse::NoStream(id))
+    }
+
+    /// Ends a stream cleanly: with the last chunk, or FIN after what is queued.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the request has no stream, or the id was never given out.
+    pub fn finish(&mut self, id: RequestId) -> Result<(), Misuse> {
+        let Some(active) = self.streaming(id)? else {
+            return Ok(());
+        };
+        if matches!(active.stage, Stage::Collecting { .. }) {
+            if let Some(response) = active.exchange.finish() {
+                self.answer(response);
+            }
+            return Ok(());
+        }
+        self.active = None;
+        self.server.finish().map_err(|_| Misuse::NoStream(id))
+    }
+
+    /// Ends a request so that the client notices: no last chunk, and the connection closes after what is queued. Without
+    /// effect for an unknown id.
+    pub fn abort(&mut self, id: RequestId) {
+        if matches!(self.active(id), Ok(Some(_))) {
+            self.active = None;
+            self.server.abort();
+        }
+    }
+
+    /// Stops (or resumes) telling [`Event::Body`] and [`Event::Input`]. Meanwhile at most
+    /// [`Limits::input_bytes_max`] bytes are held, and then the socket is not read. Without effect for an unknown id.
+    pub fn pause_input(&mut self, id: RequestId, paused: bool) {
+        let Ok(Some(active)) = self.active(id) else { return };
+        active.paused = paused;
+        self.server.pause_input(paused);
+    }
+
+    /// Whether less than [`Limits::output_high_water`] waits to be sent. False for a request that is over.
+    pub fn has_room(&self, id: RequestId) -> bool {
+        self.active.as_ref().and_then(Active::id) == Some(id) && self.server.has_room()
+    }
+
+    /// The request, `None` when it is over.
+    fn active(&mut self, id: RequestId) -> Result<Option<&mut Active>, Misuse> {
+        if id >= self.next_id {
+            return Err(Misuse::UnknownRequest(id));
+        }
+        Ok(self.active.as_mut().filter(|active| active.id() == Some(id)))
+    }
+
+    /// The request, if its reply opened a stream; `None` when it is over.
+    fn streaming(&mut self, id: RequestId) -> Result<Option<&mut Active>, Misuse> {
+        match self.active(id)? {
+            Some(Active {
+                stage: Stage::Called { .. } | Stage::Gathering(_),
+                ..
+            }) => Err(Misuse::NoStream(id)),
+            active => Ok(active),
+        }
+    }
+
+    fn handle_http(&mut self, event: ServerEvent) {
+        match event {
+            ServerEvent::Request(request) => self.begin(&request),
+            ServerEvent::Bytes(bytes) => self.handle_bytes(bytes),
+            ServerEvent::End => self.handle_end(),
+            ServerEvent::Aborted => {
+                let id = self.active.take().and_then(|active| active.id());
+                self.untold.extend(id.map(|id| Event::Aborted { id }));
+            }
+        }
+    }
+
+    fn begin(&mut self, request: &Request) {
+        let exchange = match Exchange::begin(&request.head) {
+            Ok(exchange) => exchange,
+            Err(response) => return self.answer(response),
+        };
+        let body_use = exchange.body();
+        self.active = Some(Active {
+            exchange,
+            stage: Stage::Gathering(Vec::new()),
+            body_wanted: false,
+            paused: false,
+        });
+        match (body_use, request.body) {
+            (BodyUse::Gather, BodyLength::Known(len)) if len > self.json_body_bytes_max as u64 => {
+                self.active = None;
+                self.server.refuse(PeerError::BodyTooLarge);
+            }
+            (BodyUse::Gather, BodyLength::Known(_) | BodyLength::Chunked) => self.server.accept_body(),
+            (BodyUse::Gather | BodyUse::Ignore, _) => self.call(false),
+            (BodyUse::Stream, BodyLength::None) => {
+                self.call(false);
+                let id = self.active.as_ref().and_then(Active::id);
+                self.untold.extend(id.map(|id| Event::BodyEnd { id }));
+            }
+            (BodyUse::Stream, _) => self.call(true),
+        }
+    }
+
+    /// The request is understood as far as it can be: tell the daemon, or answer what is wrong with it.
+    fn call(&mut self, body_wanted: bool) {
+        let Some(active) = &mut self.active else { return };
+        let body = match &mut active.stage {
+            Stage::Gathering(body) => core::mem::take(body),
+            Stage::Called { .. } | Stage::Streaming { .. } | Stage::Collecting { .. } | Stage::Hijacked { .. } => {
+                return;
+            }
+        };
+        match active.exchange.call(&body) {
+            Ok(call) => {
+                let id = self.next_id;
+                self.next_id = RequestId(id.0 + 1);
+                let may_hijack = matches!(call, Call::ContainerAttach(_));
+                active.stage = Stage::Called { id, may_hijack };
+                active.body_wanted = body_wanted;
+                self.untold.push_back(Event::Call { id, call });
+            }
+            Err(response) => self.answer(response),
+        }
+    }
+
+    fn handle_bytes(&mut self, bytes: Bytes) {
+        match self.active.as_mut().map(|active| &mut active.stage) {
+            None => {}
+            Some(Stage::Gathering(body)) => {
+                if body.len() + bytes.len() > self.json_body_bytes_max {
+                    self.active = None;
+                    self.server.refuse(PeerError::BodyTooLarge);
+                } else {
+                    body.extend_from_slice(&bytes);
+                }
+            }
+            Some(Stage::Called { id, .. } | Stage::Streaming { id } | Stage::Collecting { id }) => {
+                self.untold.push_back(Event::Body { id: *id, bytes });
+            }
+            Some(Stage::Hijacked { id, keys: None }) => self.untold.push_back(Event::Input { id: *id, bytes }),
+            Some(Stage::Hijacked {
+                id,
+                keys: Some(scanner),
+            }) => {
+                let id = *id;
+                let scanned = scanner.scan(&bytes);
+                let held = Bytes::copy_from_slice(scanner.keys(scanned.held));
+                let inputs = [held, bytes.slice(..scanned.input)]
+                    .into_iter()
+                    .filter(|bytes| !bytes.is_empty());
+                self.untold.extend(inputs.map(|bytes| Event::Input { id, bytes }));
+                if scanned.detached {
+                    self.active = None;
+                    self.untold.push_back(Event::Detached { id });
+                    let finished = self.server.finish();
+                    debug_assert!(
+                        finished.is_ok(),
+                        "input of a hijacked connection comes only while it is open"
+                    );
+                }
+            }
+        }
+    }
+
+    fn handle_end(&mut self) {
+        match self.active.as_mut().map(|active| &mut active.stage) {
+            None => {}
+            Some(Stage::Gathering(_)) => self.call(false),
+            Some(Stage::Called { id, .. } | Stage::Streaming { id } | Stage::Collecting { id }) => {
+                self.untold.push_back(Event::BodyEnd { id: *id });
+            }
+            Some(Stage::Hijacked { id, keys }) => {
+                if let Some(scanner) = keys {
+                    let held = scanner.finish();
+                    if held > 0 {
+                        let bytes = Bytes::copy_from_slice(scanner.keys(held));
+                        self.untold.push_back(Event::Input { id: *id, bytes });
+                    }
+                }
+                self.untold.push_back(Event::InputEnd { id: *id });
+            }
+        }
+    }
+
+    /// Hands an answer to the HTTP server, and decides what becomes of the request.
+    fn answer(&mut self, response: Response) {
+        let Response {
+            mut status,
+            reason,
+            headers,
+            body,
+        } = response;
+        let (id, may_hijack) = match self.active.as_ref().map(|active| &active.stage) {
+            Some(Stage::Called { id, may_hijack, .. }) => (Some(*id), *may_hijack),
+            Some(Stage::Collecting { id }) => (Some(*id), false),
+            None | Some(Stage::Gathering(_) | Stage::Streaming { .. } | Stage::Hijacked { .. }) => (None, false),
+        };
+        let (body, stage) = match body {
+            ResponseBody::None => (AnswerBody::None, None),
+            ResponseBody::Full(bytes) => (AnswerBody::Full(bytes), None),
+            ResponseBody::Stream => (AnswerBody::Stream, id.map(|id| Stage::Streaming { id })),
+            ResponseBody::StreamUntilClose => (AnswerBody::StreamUntilClose, id.map(|id| Stage::Streaming { id })),
+            ResponseBody::Hijack => {
+                // HTTP answers 200 to a client that did not ask to leave it.
+                status = 101;
+                let keys = self.active.as_ref().and_then(|active| active.exchange.detach_keys());
+                let keys = keys.and_then(Scanner::new);
+                (AnswerBody::Hijack, id.map(|id| Stage::Hijacked { id, keys }))
+            }
+            ResponseBody::Later => {
+                if let (Some(active), Some(id)) = (&mut self.active, id) {
+                    active.stage = Stage::Collecting { id };
+                }
+                return;
+            }
+        };
+        let close = may_hijack && body != AnswerBody::Hijack;
+        match (&mut self.active, stage) {
+            (Some(active), Some(stage)) => active.stage = stage,
+            _ => self.active = None,
+        }
+        let answered = self.server.respond(Answer {
+            status,
+            reason,
+            headers: &headers,
+            body,
+            close,
+        });
+        debug_assert!(answered.is_ok(), "an active request is one that HTTP owes an answer");
+    }
+
+    /// Asks for the body of the call that was just told, unless the daemon refused or paused it.
+    fn ask_for_body(&mut self) {
+        if let Some(active) = &mut self.active
+            && !active.paused
+            && core::mem::take(&mut active.body_wanted)
+        {
+            self.server.accept_body();
+        }
+    }
+}
+
+impl Protocol for Connection {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.server.handle_input(now, bytes)
+    }
+
+    fn handle_eof(&mut self, now: Instant) {
+        self.server.handle_eof(now);
+    }
+
+    fn handle_reset(&mut self, now: Instant) {
+        self.server.handle_reset(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.server.handle_timeout(now);
+    }
+
+    fn poll_output(&mut self, now: Instant, out: &mut [u8]) -> Output<Event> {
+        loop {
+            if let Some(event) = self.untold.pop_front() {
+                return Output::Event(event);
+            }
+            self.ask_for_body();
+            match self.server.poll_output(now, out) {
+                Output::Event(event) => self.handle_http(event),
+                Output::Transmit(len) => return Output::Transmit(len),
+                Output::Wait(deadline) => return Output::Wait(deadline),
+                Output::Shutdown => return Output::Shutdown,
+                Output::Close => return Output::Close,
+            }
+        }
+    }
+
+    fn output_queued(&self) -> usize {
+        self.server.output_queued()
+    }
+
+    fn wants_input(&self) -> bool {
+        self.server.wants_input()
+    }
+}
+
+impl Active {
+    fn id(&self) -> Option<RequestId> {
+        match self.stage {
+            Stage::Gathering(_) => None,
+            Stage::Called { id, .. }
+            | Stage::Streaming { id }
+            | Stage::Collecting { id }
+            | Stage::Hijacked { id, .. } => Some(id),
+        }
+    }
+}

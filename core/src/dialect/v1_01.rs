@@ -1,0 +1,109 @@
+//! API v1.1. Sources: the Engine API version history, section "v1.1", and the documents of v1.0 and v1.1.
+
+use super::{Answer, Change, Effect, Manner, Source, body, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ImageCreate],
+        what: "answer changes from a hijacked raw stream to a stream of JSON objects (status, progress …",
+        source: Source::History,
+        effects: &[Effect::Switch(progress_was_text)],
+    },
+    Change {
+        bullet: 4,
+        routes: &[],
+        what: "only attach is still described as hijacking the connection (v1.0: attach, pull and push)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[],
+        what: "default port text is 4243 in the seed v1.0 doc, 2375 in the v1.1 document",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ImageTag],
+        what: "success 200 (seed v1.0 doc) becomes 201",
+        source: Source::Documents,
+        effects: &[Effect::Lower(tag_was_200)],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ImageTag],
+        what: "tag added (seed v1.0 doc has only repo and force)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ImageRemove],
+        what: "force removed again until v1.10 (seed v1.0 doc lists it)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ImageRemove],
+        what: "409 removed until v1.2 (seed v1.0 doc lists it)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerCreate],
+        what: "406 (impossible to attach) added",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "no daemon ever answered 406",
+        }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::Info],
+        what: "Version and GoVersion leave; NFd, NGoroutines, MemoryLimit, SwapLimit appear …",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&["NFd", "NGoroutines", "MemoryLimit", "SwapLimit"]),
+            Effect::Lower(info_told_the_version),
+        ],
+    },
+    Change {
+        bullet: 17,
+        routes: &[Route::Version],
+        what: "MemoryLimit and SwapLimit leave; GoVersion appears (against the seed v1.0 doc)",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["GoVersion"])],
+    },
+    Change {
+        bullet: 18,
+        routes: &[Route::ContainerAttachWebsocket],
+        what: "listed in v1.1; not in the seed v1.0 doc (the v1.0 reference has it)",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "the reference document of v1.0 has it, and so have daemons",
+        }],
+    },
+];
+
+/// In v1.0 the connection left HTTP, and progress was lines of text.
+fn progress_was_text(manner: &mut Manner) {
+    manner.json_progress = false;
+}
+
+fn tag_was_200(answer: &mut Answer) {
+    answer.status = 200;
+}
+
+/// `Version` stood in `info`.
+fn info_told_the_version(answer: &mut Answer) {
+    if let Some(info) = body(answer)
+        && let Some(version) = info.remove("ServerVersion")
+    {
+        info.insert("Version".into(), version);
+    }
+}

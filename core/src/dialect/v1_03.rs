@@ -1,0 +1,69 @@
+//! API v1.3. Sources: the Engine API version history, section "v1.3", and the documents of v1.2 and v1.3.
+
+use super::{Answer, Asked, Change, Effect, Source, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerTop],
+        what: "process list; the example is an array of objects with PID, Tty, Time, Cmd",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::Events],
+        what: "live stream or polling with since; objects have status, id, time",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerList],
+        what: "size=1 asks for SizeRw and SizeRootFs",
+        source: Source::History,
+        effects: &[Effect::Lift(sizes_came_unasked)],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ContainerStart],
+        what: "host configuration accepted in the body (Binds)",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerStart],
+        what: "example answer becomes 204 (status list says 200 until v1.4)",
+        source: Source::Documents,
+        effects: &[Effect::Lower(start_was_200)],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ImageRemove],
+        what: "status list now says 200 instead of 204",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by item 7 of v1.2",
+        }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::Info],
+        what: "EventsListeners (string), LXCVersion, KernelVersion added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["EventsListeners", "LXCVersion", "KernelVersion"])],
+    },
+];
+
+/// v1.2 has no parameter for sizes and shows them always; below, they are taken away again.
+fn sizes_came_unasked(asked: &mut Asked) {
+    asked.query.set("size", "1");
+}
+
+fn start_was_200(answer: &mut Answer) {
+    if answer.status == 204 {
+        answer.status = 200;
+    }
+}

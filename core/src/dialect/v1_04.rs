@@ -1,0 +1,108 @@
+//! API v1.4. Sources: the Engine API version history, section "v1.4", and the documents of v1.3 and v1.4.
+
+use alloc::string::ToString;
+use serde_json::Value;
+
+use super::{Answer, Change, Effect, Source, body, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ImageCreate],
+        what: "all images of a repository are pulled in parallel",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::Events],
+        what: "from (image name) added",
+        source: Source::History,
+        effects: &[Effect::LowerItem(no_from)],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerCopy],
+        what: "body Resource, answer is a tar stream",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerCreate],
+        what: "Privileged and WorkingDir added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerInspect],
+        what: "Config.WorkingDir added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::EXTRA }],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ContainerInspect],
+        what: "409 (conflict between containers and images) listed, in this document only",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ImageInspect],
+        what: "409 listed, in this document only",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ImageInspect],
+        what: "container_config.WorkingDir added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::EXTRA }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerStart],
+        what: "LxcConf (array of Key/Value) added",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "LXC options are ignored at every version, as there is no LXC",
+        }],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::ContainerStart],
+        what: "status list says 204",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::Info],
+        what: "IPv4Forwarding added; EventsListeners, LXCVersion, KernelVersion no longer shown",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&["IPv4Forwarding"]),
+            Effect::Lower(listeners_and_lxc),
+        ],
+    },
+];
+
+fn no_from(item: &mut Value) -> bool {
+    if let Value::Object(event) = item {
+        event.remove("from");
+    }
+    true
+}
+
+/// v1.3 counts the listeners as text and names the version of LXC, of which there is none.
+fn listeners_and_lxc(answer: &mut Answer) {
+    let Some(info) = body(answer) else { return };
+    if let Some(listeners) = info.remove("NEventsListener") {
+        info.insert("EventsListeners".into(), Value::String(listeners.to_string()));
+    }
+    info.insert("LXCVersion".into(), "".into());
+}

@@ -1,0 +1,58 @@
+//! API v1.5. Sources: the Engine API version history, section "v1.5", and the documents of v1.4 and v1.5.
+
+use alloc::{format, string::String, vec::Vec};
+use serde_json::{Map, Value};
+
+use super::{Answer, Change, Effect, Source, elements, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ImageCreate],
+        what: "X-Registry-Auth (base64 JSON auth configuration) accepted",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerList],
+        what: "Ports changes from a string to an array of PrivatePort, PublicPort, Type",
+        source: Source::History,
+        effects: &[Effect::Lower(ports_were_text)],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerInspect],
+        what: "409 no longer listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ImageInspect],
+        what: "409 no longer listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+];
+
+/// `49153->80, 5353->53/udp`: public to private, tcp unsaid, only what is published.
+fn ports_were_text(answer: &mut Answer) {
+    for container in elements(answer) {
+        if let Some(ports) = container.get_mut("Ports") {
+            let list = ports.as_array().map(Vec::as_slice).unwrap_or_default();
+            let texts: Vec<String> = list.iter().filter_map(Value::as_object).filter_map(port_text).collect();
+            *ports = Value::String(texts.join(", "));
+        }
+    }
+}
+
+fn port_text(port: &Map<String, Value>) -> Option<String> {
+    let (public, private) = (port.get("PublicPort")?, port.get("PrivatePort")?);
+    let suffix = match port.get("Type").and_then(Value::as_str) {
+        Some("tcp") | None => "",
+        Some(protocol) => &format!("/{protocol}"),
+    };
+    Some(format!("{public}->{private}{suffix}"))
+}

@@ -1,0 +1,114 @@
+//! API v1.6. Sources: the Engine API version history, section "v1.6", and the documents of v1.5 and v1.6.
+
+use alloc::{string::String, vec::Vec};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Asked, Change, Effect, Manner, Source, into_host_config, object, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerAttach],
+        what: "without a TTY the answer is multiplexed: 8-byte header (type, three zero bytes …",
+        source: Source::History,
+        effects: &[Effect::Switch(output_was_merged)],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerAttach],
+        what: "requests on v1.5 and older still get stdout and stderr merged",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ContainerCreate],
+        what: "name added (missing again in v1.7)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerCreate],
+        what: "ExposedPorts replaces PortSpecs; Privileged leaves the create body",
+        source: Source::Documents,
+        effects: &[Effect::Lift(privileged_at_create)],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerStart],
+        what: "ContainerIDFile, Privileged, PortBindings, Links, PublishAllPorts added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerInspect],
+        what: "Config.ExposedPorts replaces Config.PortSpecs",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&["Config.ExposedPorts"]),
+            Effect::Lower(port_mapping),
+        ],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ImageInspect],
+        what: "container_config.ExposedPorts replaces PortSpecs",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::EXTRA }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerKill],
+        what: "signal (integer) added (missing again in v1.7-v1.8)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 12,
+        routes: &[],
+        what: "the daemon is said to listen on a Unix socket by default",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "an option of the daemon",
+        }],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::ContainerStart],
+        what: "answer Content-Type text/plain becomes text/plain and text/plain; charset=utf-8",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+];
+
+fn output_was_merged(manner: &mut Manner) {
+    manner.framed_output = false;
+}
+
+/// v1.4 and v1.5 have `Privileged` in the create body.
+fn privileged_at_create(asked: &mut Asked) {
+    into_host_config(asked, &["Privileged"]);
+}
+
+/// `{"Tcp":{"80":"49153"},"Udp":{}}`: private to public port, as the clients up to Docker 0.6.4 read it.
+fn port_mapping(answer: &mut Answer) {
+    let Some(settings) = answer.body.as_mut().and_then(|body| object(body, "NetworkSettings")) else {
+        return;
+    };
+    let (mut tcp, mut udp) = (Map::new(), Map::new());
+    let ports = settings.get("Ports").and_then(Value::as_object);
+    for (port, bindings) in ports.into_iter().flatten() {
+        let (private, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        let bindings = bindings.as_array().map(Vec::as_slice).unwrap_or_default();
+        if let Some(public) = bindings.first().and_then(|binding| binding.get("HostPort")) {
+            let map = if protocol == "udp" { &mut udp } else { &mut tcp };
+            map.insert(String::from(private), public.clone());
+        }
+    }
+    settings.insert("PortMapping".into(), json!({"Tcp": tcp, "Udp": udp}));
+}

@@ -1,0 +1,121 @@
+//! API v1.7. Sources: the Engine API version history, section "v1.7", and the documents of v1.6 and v1.7.
+
+use alloc::vec::Vec;
+use serde_json::Value;
+
+use super::{Answer, Change, Effect, Source, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ImageViz],
+        what: "gone; clients draw the graph from images/json",
+        source: Source::History,
+        effects: &[Effect::RemovesRoute],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ImageList],
+        what: "one entry per image: RepoTags array (and ParentId) instead of Repository and Tag",
+        source: Source::History,
+        effects: &[Effect::Lower(one_entry_per_tag)],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ImageList],
+        what: "no status list any more (v1.7-v1.24)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ImageGet],
+        what: "tar of a repository with its layers",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ImageLoad],
+        what: "loads such a tar",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerCreate],
+        what: "PortSpecs shown again beside ExposedPorts; Volumes entries shown",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "PortSpecs is lifted at v1.15",
+        }],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ContainerCreate],
+        what: "name missing from this document",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerInspect],
+        what: "Config.PortSpecs shown again, Config.ExposedPorts not",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::EXTRA }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ImageInspect],
+        what: "container_config.PortSpecs shown again, ExposedPorts not",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::EXTRA }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerStart],
+        what: "ContainerIDFile and Links not shown",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::ContainerKill],
+        what: "signal missing from this document",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::ContainerStart],
+        what: "answer Content-Type text/plain and text/plain; charset=utf-8 becomes text/plain",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+];
+
+/// Below, every tag of an image is an entry of its own, with `Repository` and `Tag`.
+fn one_entry_per_tag(answer: &mut Answer) {
+    let Some(Value::Array(images)) = &mut answer.body else {
+        return;
+    };
+    let mut entries = Vec::new();
+    for image in images.drain(..) {
+        let Value::Object(mut image) = image else { continue };
+        image.remove("ParentId");
+        let tags = match image.remove("RepoTags") {
+            Some(Value::Array(tags)) if !tags.is_empty() => tags,
+            _ => [Value::from("<none>:<none>")].into(),
+        };
+        for tag in tags.iter().filter_map(Value::as_str) {
+            // A registry's port stands before a slash, so the last colon is the tag's.
+            let (repository, tag) = tag.rsplit_once(':').unwrap_or((tag, ""));
+            let mut entry = image.clone();
+            entry.insert("Repository".into(), repository.into());
+            entry.insert("Tag".into(), tag.into());
+            entries.push(Value::Object(entry));
+        }
+    }
+    *images = entries;
+}

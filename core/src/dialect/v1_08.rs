@@ -1,0 +1,51 @@
+//! API v1.8. Sources: the Engine API version history, section "v1.8", and the documents of v1.7 and v1.8.
+
+use serde_json::Value;
+
+use super::{Change, Effect, Source, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerInspect],
+        what: "HostConfig added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["HostConfig"])],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ImageCreate],
+        what: "progressDetail (current, total) added",
+        source: Source::History,
+        effects: &[Effect::LowerItem(no_progress_detail)],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerCreate],
+        what: "name listed again, must match /?[a-zA-Z0-9_-]+",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ContainerCreate],
+        what: "CpuShares added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ImageLoad],
+        what: "layout of the image tar described (VERSION, json, layer.tar, repositories)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+];
+
+fn no_progress_detail(item: &mut Value) -> bool {
+    if let Value::Object(message) = item {
+        message.remove("progressDetail");
+    }
+    true
+}

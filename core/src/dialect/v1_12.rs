@@ -1,0 +1,128 @@
+//! API v1.12. Sources: the Engine API version history, section "v1.12", and the documents of v1.11 and v1.12.
+
+use alloc::{string::String, vec::Vec};
+use serde_json::Value;
+
+use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 2,
+        routes: &[Route::ImageInspect],
+        what: "keys become CamelCase (Id, Parent, Created, Container, ContainerConfig)",
+        source: Source::History,
+        effects: &[Effect::Lower(keys_were_lower_case)],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerInspect],
+        what: "keys become CamelCase (history; the documents showed CamelCase before)",
+        source: Source::History,
+        effects: &[Effect::Lower(id_was_in_capitals)],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ImageInsert],
+        what: "removed (already absent from the v1.11 document)",
+        source: Source::History,
+        effects: &[Effect::RemovesRoute],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerPause],
+        what: "204 on success",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerUnpause],
+        what: "204 on success",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ContainerList],
+        what: "filters added (missing from the v1.13 document)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ImageList],
+        what: "all, filters (dangling=true) and filter listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ContainerCreate],
+        what: "Domainname and Cpuset added, CpuShares shown again, VolumesFrom leaves …",
+        source: Source::Documents,
+        effects: &[Effect::Lift(old_names)],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Version],
+        what: "ApiVersion added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["ApiVersion"])],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::ContainerStart],
+        what: "Links shown again",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+];
+
+/// Below, the stored object was sent as it was.
+fn keys_were_lower_case(answer: &mut Answer) {
+    let Some(image) = body(answer) else { return };
+    for (new, old) in [
+        ("Architecture", "architecture"),
+        ("Author", "author"),
+        ("Comment", "comment"),
+        ("Config", "config"),
+        ("Container", "container"),
+        ("ContainerConfig", "container_config"),
+        ("Created", "created"),
+        ("DockerVersion", "docker_version"),
+        ("Id", "id"),
+        ("Os", "os"),
+        ("Parent", "parent"),
+    ] {
+        if let Some(value) = image.remove(new) {
+            image.insert(old.into(), value);
+        }
+    }
+    image.remove("VirtualSize");
+}
+
+/// Documents say `Id`, genuine daemons sent `ID`; clients of the time know one or the other.
+fn id_was_in_capitals(answer: &mut Answer) {
+    if let Some(container) = body(answer)
+        && let Some(id) = container.get("Id").cloned()
+    {
+        container.insert("ID".into(), id);
+    }
+}
+
+/// `DisableNetwork` (v1.9, v1.11), `Dns` and `VolumesFrom` beside the program, the latter a text of names.
+fn old_names(asked: &mut Asked) {
+    if let Some(disabled) = asked.body.remove("DisableNetwork") {
+        asked.body.entry("NetworkDisabled").or_insert(disabled);
+    }
+    if let Some(Value::String(names)) = asked.body.get("VolumesFrom") {
+        let names: Vec<String> = names
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(String::from)
+            .collect();
+        asked.body.insert("VolumesFrom".into(), names.into());
+    }
+    into_host_config(asked, &["Dns", "VolumesFrom"]);
+}

@@ -1,0 +1,135 @@
+//! API v1.15. Sources: the Engine API version history, section "v1.15", and the documents of v1.14 and v1.15.
+
+use alloc::{format, string::String, vec::Vec};
+use serde_json::{Map, Value, json};
+
+use super::{Asked, Change, Effect, Source, into_host_config, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig accepted at create time",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerCreate],
+        what: "Entrypoint, MacAddress, SecurityOpt added; PortSpecs and top-level RestartPolicy leave …",
+        source: Source::Documents,
+        effects: &[Effect::Lift(port_specs), Effect::Lift(restart_policy)],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerStart],
+        what: "LxcConf becomes an object; DnsSearch, RestartPolicy, NetworkMode, Devices added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ContainerList],
+        what: "Names added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::SENT_BEFORE }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerResizeByGet],
+        what: "TTY resize with h and w, written GET in this document",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerExec],
+        what: "creates an exec instance, 201 with Id",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ExecStart],
+        what: "runs it; hijacked stream unless Detach",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ExecResize],
+        what: "h and w, 201",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ImageGetMany],
+        what: "tar of several repositories, repeated names",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::ContainerCreate],
+        what: "example Id is the full 64 characters (12 again in v1.16)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+];
+
+/// v1.14 shows the restart policy beside the program.
+fn restart_policy(asked: &mut Asked) {
+    into_host_config(asked, &["RestartPolicy"]);
+}
+
+/// `PortSpecs` (`80`, `8080:80`, `80/udp`, `8080:80/udp`, `127.0.0.1:8080:80`) both exposes and publishes; without a
+/// public port, one is chosen. What is no such text is left to fail where ports are read.
+fn port_specs(asked: &mut Asked) {
+    let Some(Value::Array(specs)) = asked.body.remove("PortSpecs") else {
+        return;
+    };
+    let mut exposed = Map::new();
+    let mut published: Map<String, Value> = Map::new();
+    for spec in specs.iter().filter_map(Value::as_str) {
+        let (ports, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
+        let parts: Vec<&str> = ports.rsplitn(3, ':').collect();
+        let (private, public, address) = match parts.as_slice() {
+            [private] => (*private, "", ""),
+            [private, public] => (*private, *public, ""),
+            [private, public, address] => (*private, *public, *address),
+            _ => continue,
+        };
+        let port = format!("{private}/{protocol}");
+        exposed.insert(port.clone(), json!({}));
+        let bindings = published.entry(port).or_insert_with(|| json!([]));
+        if let Value::Array(bindings) = bindings {
+            bindings.push(json!({"HostIp": address, "HostPort": public}));
+        }
+    }
+    if exposed.is_empty() {
+        return;
+    }
+    merge(&mut asked.body, "ExposedPorts", exposed);
+    asked
+        .body
+        .insert("PortBindings".into(), Value::Object(published.clone()));
+    into_host_config(asked, &["PortBindings"]);
+    if let Some(Value::Object(host_config)) = asked.body.get_mut("HostConfig") {
+        merge(host_config, "PortBindings", published);
+    }
+}
+
+/// Adds what is missing to the map under `key`.
+fn merge(map: &mut Map<String, Value>, key: &str, more: Map<String, Value>) {
+    let known = map.entry(key).or_insert(Value::Null);
+    if known.is_null() {
+        *known = Value::Object(Map::new());
+    }
+    if let Value::Object(known) = known {
+        for (key, value) in more {
+            known.entry(key).or_insert(value);
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! API v1.19. Sources: the Engine API version history, section "v1.19", and the documents of v1.18 and v1.19.
+
+use alloc::format;
+use serde_json::{Value, json};
+
+use super::wording::{short, with_tag};
+use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
+use crate::refusal::{ImageUse, Refusal, StartFailure};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[],
+        what: "version mismatch is answered 400 instead of 404",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "a newer version is answered as the newest does",
+        }],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerLogs],
+        what: "since added (UNIX time, default 0)",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::Info],
+        what: "Debug, IPv4Forwarding, MemoryLimit, SwapLimit are booleans again; CpuCfsPeriod …",
+        source: Source::History,
+        effects: &[
+            Effect::Lower(flags_were_numbers),
+            Effect::AddsFields(&["CpuCfsPeriod", "CpuCfsQuota", "OomKillDisable"]),
+        ],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::Info],
+        what: "ExperimentalBuild added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["ExperimentalBuild"])],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.CpuPeriod and CpuQuota added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.CpusetMems, BlkioWeight, OomKillDisable added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerInspect],
+        what: "HostConfig.BlkioWeight, CpusetMems, CpuPeriod, OomKillDisable added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&[
+            "HostConfig.BlkioWeight",
+            "HostConfig.CpusetMems",
+            "HostConfig.CpuPeriod",
+            "HostConfig.CpuQuota",
+            "HostConfig.OomKillDisable",
+        ])],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ImageList],
+        what: "Labels shown",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "returned from v1.17 on",
+        }],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::Events],
+        what: "events attach, commit, copy, rename, resize, top listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 17,
+        routes: &[],
+        what: "errors are worded anew",
+        source: Source::Daemons,
+        effects: &[Effect::Reword(words_of_1_18)],
+    },
+    Change {
+        bullet: 18,
+        routes: &[Route::ContainerList],
+        what: "a limit that is no number is an error instead of ignored",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(bad_limit_was_ignored)],
+    },
+    Change {
+        bullet: 19,
+        routes: &[Route::ContainerLogs, Route::Events],
+        what: "a time that cannot be read is an error instead of ignored",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(bad_times_were_ignored)],
+    },
+    Change {
+        bullet: 20,
+        routes: &[Route::ContainerCreate],
+        what: "an empty entry point means none instead of the image's",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(empty_entrypoint_was_none)],
+    },
+    Change {
+        bullet: 21,
+        routes: &[Route::ImageInspect],
+        what: "configurations of images lose limits and PortSpecs",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(limits_in_image_configs)],
+    },
+    Change {
+        bullet: 22,
+        routes: &[Route::Events],
+        what: "each event ends with a line feed",
+        source: Source::Daemons,
+        effects: &[Effect::Switch(events_ran_together)],
+    },
+];
+
+/// `1` and `0` in v1.18 only; below they are booleans again.
+fn flags_were_numbers(answer: &mut Answer) {
+    let Some(info) = body(answer) else { return };
+    for flag in ["Debug", "IPv4Forwarding", "MemoryLimit", "SwapLimit"] {
+        if let Some(value) = info.get_mut(flag)
+            && let Some(on) = value.as_bool()
+        {
+            *value = Value::from(i32::from(on));
+        }
+    }
+}
+
+fn bad_limit_was_ignored(asked: &mut Asked) {
+    if asked.query.number("limit").is_err() {
+        asked.query.remove("limit");
+    }
+}
+
+fn bad_times_were_ignored(asked: &mut Asked) {
+    for name in ["since", "until"] {
+        if asked.query.time(name).is_err() {
+            asked.query.remove(name);
+        }
+    }
+}
+
+fn empty_entrypoint_was_none(asked: &mut Asked) {
+    if asked
+        .body
+        .get("Entrypoint")
+        .and_then(Value::as_array)
+        .is_some_and(|words| words.is_empty())
+    {
+        asked.body.remove("Entrypoint");
+    }
+}
+
+fn events_ran_together(manner: &mut Manner) {
+    manner.event_lines = false;
+}
+
+/// Images keep no limits, but the keys were there.
+fn limits_in_image_configs(answer: &mut Answer) {
+    for key in ["Config", "ContainerConfig"] {
+        let Some(config) = answer.body.as_mut().and_then(|body| object(body, key)) else {
+            continue;
+        };
+        for (key, value) in [
+            ("CpuShares", json!(0)),
+            ("Cpuset", json!("")),
+            ("Memory", json!(0)),
+            ("MemorySwap", json!(0)),
+            ("PortSpecs", Value::Null),
+        ] {
+            config.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// The words of Docker 1.6.2.
+fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
+    let Failure::Refused(refusal) = failure else {
+        return None;
+    };
+    Some(match refusal {
+        Refusal::NoSuchContainer { name } => Words::new(404, format!("no such id: {name}")),
+        Refusal::NoSuchImage { reference } => match route {
+            Route::ContainerCreate => Words::new(404, missing(reference)),
+            Route::ImageTag => Words::new(404, format!("could not find image: no such id: {reference}")),
+            _ => Words::new(404, format!("No such image: {reference}")),
+        },
+        Refusal::BadReference { reference, why } => match route {
+            Route::ContainerCreate => Words::new(404, missing(reference)),
+            Route::ImageInspect | Route::ImageRemove => Words::new(404, format!("No such image: {reference}")),
+            _ if reference.is_empty() => Words::new(500, "Repository name can't be empty"),
+            _ if *why == "invalid tag format" => Words::new(
+                500,
+                format!(
+                    "Illegal tag name ({reference}): only [A-Za-z0-9_.-] are allowed, minimum 1, maximum 128 in length"
+                ),
+            ),
+            _ => Words::new(
+                500,
+                format!("Invalid repository name ({reference}), only [a-z0-9-_.] are allowed"),
+            ),
+        },
+        Refusal::BadSignalNumber { signal, .. } => Words::new(500, format!("Invalid signal: {signal}")),
+        Refusal::ContainerNotRunning { id, .. }
+            if matches!(route, Route::ContainerResize | Route::ContainerResizeByGet) =>
+        {
+            Words::new(500, format!("Cannot resize container {id}, container is not running"))
+        }
+        Refusal::ContainerNotRunning { name, .. } if route != Route::ContainerKill => {
+            Words::new(500, format!("Container {name} is not running"))
+        }
+        Refusal::NameInUse { name, holder } => Words::new(
+            409,
+            format!(
+                "Conflict. The name \"{name}\" is already in use by container {}. You have to delete (or rename) that \
+                 container to be able to reuse that name.",
+                short(holder)
+            ),
+        ),
+        Refusal::NoConfig => Words::new(500, "No command specified"),
+        Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
+        Refusal::StartFailed { name, cause, message } => {
+            let sign = match cause {
+                StartFailure::NotFound => "executable file not found in $PATH",
+                StartFailure::NotExecutable => "permission denied",
+                StartFailure::Other => "",
+            };
+            let text = super::wording::marked(message, sign);
+            // Statuses were found by looking into the text.
+            let status = if text.contains("no such") { 404 } else { 500 };
+            Words::new(status, format!("Cannot start container {name}: {text}"))
+        }
+        _ => return None,
+    })
+}
+
+/// `No such image: busybox (tag: latest)`.
+fn missing(reference: &str) -> alloc::string::String {
+    let whole = with_tag(reference);
+    let tag = whole.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    format!("No such image: {reference} (tag: {tag})")
+}
+
+fn image_in_use(usage: &ImageUse) -> alloc::string::String {
+    match usage {
+        ImageUse::Running { image, container, .. } => format!(
+            "Conflict, cannot delete {} because the running container {} is using it, stop it and use -f to force",
+            short(image),
+            short(container)
+        ),
+        ImageUse::Stopped { image, container, .. } => format!(
+            "Conflict, cannot delete {} because the container {} is using it, use -f to force",
+            short(image),
+            short(container)
+        ),
+        ImageUse::SeveralTags { image } => {
+            let image = image.strip_prefix("sha256:").unwrap_or(image);
+            format!(
+                "Conflict, cannot delete image {image} because it is tagged in multiple repositories, use -f to force"
+            )
+        }
+        ImageUse::HasChildren { image } => {
+            format!(
+                "Conflict, cannot delete {} because other images are built on it",
+                short(image)
+            )
+        }
+    }
+}

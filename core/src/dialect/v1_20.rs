@@ -1,0 +1,124 @@
+//! API v1.20. Sources: the Engine API version history, section "v1.20", and the documents of v1.19 and v1.20.
+
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Change, Effect, Failure, Source, Words, body, why};
+use crate::refusal::Refusal;
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerArchiveGet],
+        what: "tar of a path; X-Docker-Container-Path-Stat header",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerArchivePut],
+        what: "extracts a tar into a directory; noOverwriteDirNonDir",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerArchiveStat],
+        what: "path information only, in the same header",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.GroupAdd added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.MemorySwappiness added; gelf log driver",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::ContainerInspect],
+        what: "Mounts replaces Volumes and VolumesRW; Config.PortSpecs leaves",
+        source: Source::Documents,
+        effects: &[
+            Effect::Lower(volumes_instead_of_mounts),
+            Effect::Lower(limits_in_config),
+        ],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerList],
+        what: "status filter gains created",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::Version],
+        what: "Experimental added",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "daemons send it only when it is true, which it never is here",
+        }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::Events],
+        what: "image events import, pull, push, tag listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 17,
+        routes: &[Route::ContainerKill],
+        what: "kill of a container that does not run is an error",
+        source: Source::Daemons,
+        effects: &[Effect::Reword(kill_of_a_stopped_container_was_done)],
+    },
+];
+
+/// `Volumes` (target to source) and `VolumesRW` (target to writable).
+fn volumes_instead_of_mounts(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    let (mut volumes, mut writable) = (Map::new(), Map::new());
+    if let Some(Value::Array(mounts)) = container.remove("Mounts") {
+        for mount in &mounts {
+            if let Some(target) = mount.get("Destination").and_then(Value::as_str) {
+                volumes.insert(target.into(), mount.get("Source").cloned().unwrap_or_default());
+                writable.insert(target.into(), mount.get("RW").cloned().unwrap_or_default());
+            }
+        }
+    }
+    container.insert("Volumes".into(), Value::Object(volumes));
+    container.insert("VolumesRW".into(), Value::Object(writable));
+}
+
+/// Limits stood in `Config`, for some years also in `HostConfig`. `PortSpecs` went at the same time.
+fn limits_in_config(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    let limit = |key| container.get("HostConfig").and_then(|config| config.get(key)).cloned();
+    let limits = [
+        ("Memory", limit("Memory").unwrap_or_else(|| json!(0))),
+        ("MemorySwap", limit("MemorySwap").unwrap_or_else(|| json!(0))),
+        ("CpuShares", limit("CpuShares").unwrap_or_else(|| json!(0))),
+        ("Cpuset", limit("CpusetCpus").unwrap_or_else(|| json!(""))),
+        ("PortSpecs", Value::Null),
+    ];
+    if let Some(Value::Object(config)) = container.get_mut("Config") {
+        for (key, value) in limits {
+            config.insert(key.into(), value);
+        }
+    }
+}
+
+fn kill_of_a_stopped_container_was_done(failure: &Failure, _: Route) -> Option<Words> {
+    let stopped = matches!(failure, Failure::Refused(Refusal::ContainerNotRunning { .. }));
+    stopped.then(|| Words::new(204, ""))
+}

@@ -1,0 +1,272 @@
+//! API v1.21. Sources: the Engine API version history, section "v1.21", and the documents of v1.20 and v1.21.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, object, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::VolumeList],
+        what: "lists volumes of all drivers; filters dangling",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::VolumeCreate],
+        what: "Name, Driver, DriverOpts; 201",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::VolumeInspect],
+        what: "volume details",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::VolumeRemove],
+        what: "204; 409 when in use",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::NetworkList],
+        what: "lists networks; filters name, id",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::NetworkInspect],
+        what: "network details",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::NetworkCreate],
+        what: "201 with Id and Warning",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::NetworkConnect],
+        what: "body Container; 200",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::NetworkDisconnect],
+        what: "body Container; 200",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::NetworkRemove],
+        what: "200; 403 for pre-defined networks",
+        source: Source::Documents,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerCreate],
+        what: "VolumeDriver moves from the configuration into HostConfig",
+        source: Source::History,
+        effects: &[Effect::Lift(volume_driver)],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::ImageInspect],
+        what: "RepoTags and RepoDigests added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["RepoTags", "RepoDigests"])],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::ImageInspect],
+        what: "example rewritten: Author, Architecture, Comment, Config, DockerVersion, GraphDriver, Os …",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&["GraphDriver"]),
+            Effect::Lower(dns_in_container_config),
+        ],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::ContainerCreate],
+        what: "StopSignal added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.DnsOptions added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 19,
+        routes: &[Route::Events],
+        what: "timeNano added (history writes timenano)",
+        source: Source::History,
+        effects: &[Effect::LowerItem(no_time_nano)],
+    },
+    Change {
+        bullet: 20,
+        routes: &[Route::Events],
+        what: "filters gain label",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 21,
+        routes: &[Route::Info],
+        what: "engine version (ServerVersion) added; CPUShares and Cpuset per the history …",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "ServerVersion stays, as the v1.0 answer is made of it",
+        }],
+    },
+    Change {
+        bullet: 22,
+        routes: &[Route::Info],
+        what: "ClusterStore added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["ClusterStore", "ClusterAdvertise"])],
+    },
+    Change {
+        bullet: 23,
+        routes: &[Route::ContainerList],
+        what: "ImageID added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["[].ImageID"])],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.KernelMemory added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 26,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.MemoryReservation added; restart policy unless-stopped …",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 27,
+        routes: &[Route::ContainerInspect],
+        what: "size added: SizeRw and SizeRootFs in the answer",
+        source: Source::History,
+        effects: &[Effect::Lift(no_sizes)],
+    },
+    Change {
+        bullet: 28,
+        routes: &[Route::ContainerInspect],
+        what: "NetworkSettings.Networks added; top-level network fields of NetworkSettings deprecated but …",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["NetworkSettings.Networks"])],
+    },
+    Change {
+        bullet: 29,
+        routes: &[Route::ContainerInspect],
+        what: "State.Status, Config.StopSignal …",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&[
+                "State.Status",
+                "Config.StopSignal",
+                "NetworkSettings.SandboxID",
+                "NetworkSettings.HairpinMode",
+                "NetworkSettings.SandboxKey",
+                "NetworkSettings.SecondaryIPAddresses",
+                "NetworkSettings.SecondaryIPv6Addresses",
+                "NetworkSettings.EndpointID",
+                "HostConfig.DnsOptions",
+                "HostConfig.MemoryReservation",
+                "HostConfig.KernelMemory",
+                "HostConfig.VolumeDriver",
+            ]),
+            Effect::Lower(old_config_and_ports),
+        ],
+    },
+    Change {
+        bullet: 31,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.OomScoreAdj added (document: v1.22)",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 34,
+        routes: &[Route::ContainerResize],
+        what: "unit is characters",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 35,
+        routes: &[Route::ImageCreate],
+        what: "fromImage may hold a tag or digest; tag may be a digest",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+];
+
+fn volume_driver(asked: &mut Asked) {
+    into_host_config(asked, &["VolumeDriver"]);
+}
+
+fn no_time_nano(item: &mut Value) -> bool {
+    if let Value::Object(event) = item {
+        event.remove("timeNano");
+    }
+    true
+}
+
+/// The parameter had no meaning.
+fn no_sizes(asked: &mut Asked) {
+    asked.query.remove("size");
+}
+
+/// `Config` always had these keys, and the network settings a `PortMapping` that nothing filled any more.
+fn old_config_and_ports(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    let driver = container
+        .get("HostConfig")
+        .and_then(|config| config.get("VolumeDriver"));
+    let driver = driver.cloned().unwrap_or_else(|| json!(""));
+    if let Some(Value::Object(config)) = container.get_mut("Config") {
+        for (key, value) in [
+            ("ExposedPorts", Value::Null),
+            ("MacAddress", json!("")),
+            ("NetworkDisabled", json!(false)),
+            ("VolumeDriver", driver),
+        ] {
+            config.entry(key).or_insert(value);
+        }
+    }
+    if let Some(Value::Object(settings)) = container.get_mut("NetworkSettings") {
+        settings.insert("PortMapping".into(), Value::Null);
+    }
+}
+
+/// The configuration that an image was committed from had these two, which belong to a host.
+fn dns_in_container_config(answer: &mut Answer) {
+    if let Some(config) = answer.body.as_mut().and_then(|body| object(body, "ContainerConfig")) {
+        config.insert("Dns".into(), Value::Null);
+        config.insert("VolumesFrom".into(), json!(""));
+    }
+}

@@ -1,0 +1,204 @@
+//! API v1.22. Sources: the Engine API version history, section "v1.22", and the documents of v1.21 and v1.22.
+
+use serde_json::Value;
+
+use super::{Answer, Asked, Change, Effect, Source, body, why};
+use crate::route::Route;
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerCreate, Route::ContainerInspect],
+        what: "HostConfig.LxcConf removed (the seed v1.22 doc still shows it in inspect)",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "the document of v1.22 shows it still; see item 28 of v1.23",
+        }],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerUpdate],
+        what: "changes resource limits; answer Warnings",
+        source: Source::History,
+        effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerList],
+        what: "filters gain isolation (Windows) and status dead",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ContainerList],
+        what: "HostConfig.NetworkMode and NetworkSettings.Networks added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["[].HostConfig", "[].NetworkSettings"])],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::Info],
+        what: "Architecture and OSType added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["Architecture", "OSType"])],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::Version],
+        what: "BuildTime added, RFC 3339 with nanoseconds",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["BuildTime"])],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ImageCreate],
+        what: "X-Registry-Auth may hold a registrytoken",
+        source: Source::History,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerCreate],
+        what: "KernelMemory must be at least 4 MB",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ImageCreate],
+        what: "closing the connection cancels the transfer",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.BlkioWeightDevice, BlkioDeviceReadBps, BlkioDeviceWriteBps, BlkioDeviceReadIOps …",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::ContainerCreate],
+        what: "NetworkingConfig.EndpointsConfig with static IPv4 and IPv6 addresses (IPAMConfig), Links …",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::Info],
+        what: "ContainersRunning, ContainersStopped, ContainersPaused added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&[
+            "ContainersRunning",
+            "ContainersStopped",
+            "ContainersPaused",
+        ])],
+    },
+    Change {
+        bullet: 18,
+        routes: &[Route::ContainerInspect],
+        what: "NetworkSettings.Networks.{key}.NetworkID added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["NetworkSettings.Networks.*.NetworkID"])],
+    },
+    Change {
+        bullet: 22,
+        routes: &[Route::Info],
+        what: "SystemStatus may be returned",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "there is no cluster behind this daemon",
+        }],
+    },
+    Change {
+        bullet: 23,
+        routes: &[Route::Info],
+        what: "Plugins (Volume, Network) added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["Plugins"])],
+    },
+    Change {
+        bullet: 24,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.Tmpfs, OomScoreAdj, ShmSize added; splunk log driver",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::ContainerInspect],
+        what: "ExecDriver leaves; State.Dead, Mounts Name/Driver/Propagation, HostConfig OomScoreAdj …",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&[
+                "Mounts.[].Name",
+                "Mounts.[].Driver",
+                "Mounts.[].Propagation",
+                "HostConfig.OomScoreAdj",
+                "HostConfig.ShmSize",
+                "HostConfig.BlkioWeightDevice",
+                "HostConfig.BlkioDeviceReadBps",
+                "HostConfig.BlkioDeviceWriteBps",
+                "HostConfig.BlkioDeviceReadIOps",
+                "HostConfig.BlkioDeviceWriteIOps",
+            ]),
+            Effect::Lower(exec_driver),
+        ],
+    },
+    Change {
+        bullet: 26,
+        routes: &[Route::ContainerStart],
+        what: "detachKeys added",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "a slip of the document; start attaches nothing",
+        }],
+    },
+    Change {
+        bullet: 27,
+        routes: &[Route::ContainerAttach],
+        what: "detachKeys added",
+        source: Source::Documents,
+        effects: &[Effect::Lift(no_detach_keys)],
+    },
+    Change {
+        bullet: 28,
+        routes: &[Route::ContainerAttach],
+        what: "409 (paused) added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 32,
+        routes: &[Route::Events],
+        what: "Type, Action, Actor (ID, Attributes) added beside status, id, from …",
+        source: Source::Documents,
+        effects: &[Effect::LowerItem(old_events)],
+    },
+    Change {
+        bullet: 33,
+        routes: &[Route::Events],
+        what: "filters gain type, volume, network",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+];
+
+/// `native`: namespaces and control groups without LXC, which is what the name meant.
+fn exec_driver(answer: &mut Answer) {
+    if let Some(container) = body(answer) {
+        container.insert("ExecDriver".into(), "native".into());
+    }
+}
+
+fn no_detach_keys(asked: &mut Asked) {
+    asked.query.remove("detachKeys");
+}
+
+/// Below there are no events of anything but containers and images, which alone have a `status`. `Type`, `Action` and `Actor`
+/// stay: daemons sent them at every version, and docker CLI 28 takes the exit code from there whatever version it speaks.
+fn old_events(item: &mut Value) -> bool {
+    item.get("status").is_some()
+}

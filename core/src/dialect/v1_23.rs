@@ -1,0 +1,378 @@
+//! API v1.23. Sources: the Engine API version history, section "v1.23", and the documents of v1.22 and v1.23.
+
+use alloc::{format, string::String};
+use serde_json::{Value, json};
+
+use super::wording::{container_name, content_type, number, with_tag};
+use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
+use crate::route::Route;
+use crate::{
+    decode::CONTAINER_FILTERS,
+    refusal::{ImageUse, Refusal, StartFailure},
+};
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ContainerList],
+        what: "State added (created, restarting, running, paused, exited, dead)",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["[].State"])],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerList],
+        what: "Mounts added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["[].Mounts"])],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::Info],
+        what: "CgroupDriver added (cgroupfs or systemd)",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["CgroupDriver"])],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::Info],
+        what: "KernelMemory added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["KernelMemory"])],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.PidsLimit added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerCreate],
+        what: "HostConfig.UsernsMode: opt out of user namespace remapping",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::ContainerCreate],
+        what: "nocopy mode for named volumes",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::ContainerCreate],
+        what: "with Hostname and Domainname both set the hostname is Hostname alone",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::ContainerLogs],
+        what: "details added (document: v1.24)",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 17,
+        routes: &[Route::ImageLoad],
+        what: "progress as a JSON stream; quiet query",
+        source: Source::History,
+        effects: &[Effect::Switch(load_was_silent)],
+    },
+    Change {
+        bullet: 19,
+        routes: &[Route::ContainerList],
+        what: "filters gain ancestor, before, since, volume",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 20,
+        routes: &[Route::ImageInspect],
+        what: "RootFS added; ids carry the sha256: prefix",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["RootFS"])],
+    },
+    Change {
+        bullet: 24,
+        routes: &[Route::ImageCreate],
+        what: "token key in X-Registry-Auth is identitytoken (v1.22: registrytoken)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 27,
+        routes: &[Route::ContainerList],
+        what: "example keys change: +[].State, +[].Mounts, +[].Mounts[], +[].Mounts[].Name …",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 28,
+        routes: &[Route::ContainerInspect],
+        what: "example keys change: -HostConfig.LxcConf",
+        source: Source::Documents,
+        effects: &[Effect::Lower(lxc_conf)],
+    },
+    Change {
+        bullet: 30,
+        routes: &[Route::ImageInspect],
+        what: "example keys change: +RootFS, +RootFS.Type, +RootFS.Layers, +RootFS.Layers[]",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 31,
+        routes: &[Route::Info],
+        what: "example keys change: +CgroupDriver, +KernelMemory",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 39,
+        routes: &[Route::ContainerCreate],
+        what: "example keys change: +HostConfig.PidsLimit",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 41,
+        routes: &[Route::ImageLoad],
+        what: "added: quiet",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 42,
+        routes: &[Route::ImageLoad],
+        what: "answer Content-Type not shown becomes application/json",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 43,
+        routes: &[Route::ImageLoad],
+        what: "response kind empty becomes json-stream",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 44,
+        routes: &[Route::ImageLoad],
+        what: "example keys change: +status, +progressDetail, +progressDetail.current …",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 48,
+        routes: &[Route::Info],
+        what: "InitPath and InitSha1 are sent no more",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(init_path)],
+    },
+    Change {
+        bullet: 49,
+        routes: &[
+            Route::ContainerInspect,
+            Route::ContainerList,
+            Route::Events,
+            Route::ImageCreate,
+            Route::ImageInspect,
+            Route::ImageList,
+            Route::ImageRemove,
+        ],
+        what: "ids of images carry their algorithm",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(ids_were_bare), Effect::LowerItem(ids_in_items_were_bare)],
+    },
+    Change {
+        bullet: 50,
+        routes: &[],
+        what: "errors are worded anew, and bad input is 400 instead of 500",
+        source: Source::Daemons,
+        effects: &[Effect::Reword(words_of_1_22)],
+    },
+    Change {
+        bullet: 51,
+        routes: &[Route::ContainerStop],
+        what: "a grace period that is no number is an error instead of ignored",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(bad_grace_was_ignored)],
+    },
+    Change {
+        bullet: 52,
+        routes: &[Route::ContainerList],
+        what: "an unknown filter is an error instead of ignored",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(unknown_filters_were_ignored)],
+    },
+];
+
+fn load_was_silent(manner: &mut Manner) {
+    manner.load_talks = false;
+}
+
+fn ids_were_bare(answer: &mut Answer) {
+    if let Some(value) = &mut answer.body {
+        bare_ids(value);
+    }
+}
+
+fn ids_in_items_were_bare(item: &mut Value) -> bool {
+    bare_ids(item);
+    true
+}
+
+/// Takes `sha256:` from the values that may be image ids. A digest in a reference (`name@sha256:…`) stays.
+fn bare_ids(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(bare_ids),
+        Value::Object(map) => {
+            for key in [
+                "Id", "ParentId", "Parent", "Image", "ImageID", "Deleted", "Untagged", "id", "from", "status",
+            ] {
+                if let Some(Value::String(text)) = map.get_mut(key)
+                    && let Some(digits) = text.strip_prefix("sha256:")
+                    && digits.len() == 64
+                {
+                    *text = String::from(digits);
+                }
+            }
+            for key in ["Config", "ContainerConfig", "Actor"] {
+                if let Some(inner) = map.get_mut(key) {
+                    bare_ids(inner);
+                }
+            }
+            if let Some(Value::String(text)) = map.get_mut("ID")
+                && let Some(digits) = text.strip_prefix("sha256:")
+            {
+                *text = String::from(digits);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn bad_grace_was_ignored(asked: &mut Asked) {
+    if asked.query.number("t").is_err() {
+        asked.query.remove("t");
+    }
+}
+
+fn unknown_filters_were_ignored(asked: &mut Asked) {
+    let Ok(mut filters) = asked.query.filters() else { return };
+    filters.0.retain(|name, _| CONTAINER_FILTERS.contains(&name.as_str()));
+    if let Ok(text) = serde_json::to_string(&filters.0) {
+        asked.query.set("filters", &text);
+    }
+}
+
+/// The words of Docker 1.10.3.
+fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
+    let refusal = match failure {
+        Failure::Refused(refusal) => refusal,
+        Failure::NoRoute => return Some(Words::new(404, "404 page not found")),
+        Failure::BadNumber(bad) => return Some(Words::new(500, number(bad))),
+        Failure::ContentType(found) => return Some(Words::new(500, content_type(found))),
+        Failure::UnknownFilter(name) => return Some(Words::new(500, format!("Invalid filter '{name}'"))),
+        _ => return None,
+    };
+    Some(match refusal {
+        Refusal::BadParameter(why) => Words::new(500, why.as_str()),
+        Refusal::BadContainerName { name } => Words::new(500, container_name(name)),
+        Refusal::BadReference { reference, why } => match route {
+            Route::ContainerCreate | Route::ImageRemove => {
+                Words::new(404, format!("No such image: {}", with_tag(reference)))
+            }
+            Route::ImageInspect => Words::new(404, format!("No such image: {reference}")),
+            Route::ImageCreate => Words::new(
+                500,
+                format!("Error parsing reference: \"{reference}\" is not a valid repository/tag"),
+            ),
+            _ if why.is_empty() => Words::new(500, "invalid reference format"),
+            _ if *why == "invalid tag format" => Words::new(500, *why),
+            _ => Words::new(500, format!("invalid reference format: {why}")),
+        },
+        Refusal::BadSignal { signal } => Words::new(500, format!("Invalid signal: {signal}")),
+        Refusal::BadSignalNumber { container, signal } => Words::new(
+            500,
+            format!("Cannot kill container {container}: The linux daemon does not support signal {signal}"),
+        ),
+        Refusal::ContainerNotRunning { id, name } if route == Route::ContainerKill => Words::new(
+            500,
+            format!("Cannot kill container {name}: Container {id} is not running"),
+        ),
+        Refusal::ContainerNotRunning { id, .. } => Words::new(500, format!("Container {id} is not running")),
+        Refusal::ContainerRunning { .. } => Words::new(
+            409,
+            "Conflict, You cannot remove a running container. Stop the container before attempting removal or use -f",
+        ),
+        Refusal::NameInUse { name, holder } => Words::new(
+            409,
+            format!(
+                "Conflict. The name \"/{name}\" is already in use by container {holder}. You have to remove (or \
+                 rename) that container to be able to reuse that name."
+            ),
+        ),
+        Refusal::ImageInUse(ImageUse::SeveralTags { image }) => Words::new(
+            409,
+            format!(
+                "conflict: unable to delete {} (must be forced) - image is referenced in one or more repositories",
+                super::wording::short(image)
+            ),
+        ),
+        Refusal::NoCommand => Words::new(500, "No command specified"),
+        Refusal::NoConfig => Words::new(500, "Config cannot be empty in order to create a container"),
+        Refusal::NoSuchContainer { name } if route == Route::ContainerKill => {
+            Words::new(404, format!("Cannot kill container {name}: No such container: {name}"))
+        }
+        Refusal::NoSuchImage { reference } if route == Route::ImageInspect => {
+            Words::new(404, format!("No such image: {reference}"))
+        }
+        Refusal::NoSuchImage { reference } if route == Route::ImageTag => {
+            Words::new(404, format!("no such id: {reference}"))
+        }
+        Refusal::StartFailed { cause, message, .. } => match cause {
+            // Clients of the time tell 126 and 127 from 125 by how the text begins. Daemons took the status from the
+            // text as well, and "not found" in it made it 404.
+            StartFailure::NotFound => {
+                Words::new(404, format!("Container command not found or does not exist. {message}"))
+            }
+            StartFailure::NotExecutable => {
+                Words::new(500, format!("Container command could not be invoked. {message}"))
+            }
+            StartFailure::Other => return None,
+        },
+        _ => return None,
+    })
+}
+
+/// There is no LXC, so the list is empty.
+fn lxc_conf(answer: &mut Answer) {
+    if let Some(config) = answer.body.as_mut().and_then(|body| object(body, "HostConfig")) {
+        config.insert("LxcConf".into(), json!([]));
+    }
+}
+
+/// There is no init program of its own.
+fn init_path(answer: &mut Answer) {
+    if let Some(info) = body(answer) {
+        info.insert("InitPath".into(), json!(""));
+        info.insert("InitSha1".into(), json!(""));
+    }
+}

@@ -1,0 +1,297 @@
+//! Why a request fails, and the newest version's status and words for it.
+//!
+//! The words are those of Docker 20.10, the genuine daemon that is nearest to v1.24. Where they differed before, the
+//! version file with the change holds the older words.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use crate::{
+    json::JsonError,
+    query::{BadNumber, QueryError},
+    refusal::{ImageUse, Refusal, StartFailure},
+    route::Route,
+};
+
+/// The reason of an error answer: the daemon's, or one found on the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The daemon refused.
+    Refused(Refusal),
+    /// A parameter is no number.
+    BadNumber(BadNumber),
+    /// `filters` cannot be read; the text says why.
+    BadFilters(String),
+    /// A filter that the endpoint does not have.
+    UnknownFilter(String),
+    /// The JSON body cannot be read.
+    BadJson(JsonError),
+    /// The body's Content-Type (empty when missing) is not JSON.
+    ContentType(String),
+    /// Logs of neither standard output nor standard error.
+    NoStream,
+    /// A start with a body, which this version does not allow.
+    BodyAtStart,
+    /// The detach keys cannot be read.
+    BadDetachKeys(String),
+    /// Path or query cannot be read.
+    BadTarget(QueryError),
+    /// No such endpoint.
+    NoRoute,
+    /// The endpoint exists and gantry does not serve it.
+    NotServed {
+        /// Method of the request.
+        method: String,
+        /// Path without version.
+        path: String,
+    },
+    /// The version is above the newest; as written.
+    TooNew(String),
+    /// The version is below the oldest; as written.
+    TooOld(String),
+}
+
+/// How a failure is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// One or more sentences, without line feed at the end.
+    pub(crate) text: String,
+}
+
+impl Words {
+    pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<BadNumber> for Failure {
+    fn from(error: BadNumber) -> Self {
+        Self::BadNumber(error)
+    }
+}
+
+impl From<JsonError> for Failure {
+    fn from(error: JsonError) -> Self {
+        Self::BadJson(error)
+    }
+}
+
+impl Failure {
+    /// The newest version's words.
+    pub(super) fn words(&self, route: Option<Route>) -> Words {
+        match self {
+            Self::Refused(refusal) => refused(refusal, route),
+            Self::BadNumber(bad) => {
+                // Only resize checks its numbers as parameters; elsewhere the error came from deeper down.
+                let resize = matches!(route, Some(Route::ContainerResize | Route::ContainerResizeByGet));
+                Words::new(if resize { 400 } else { 500 }, number(bad))
+            }
+            Self::BadFilters(why) => Words::new(500, why.as_str()),
+            Self::UnknownFilter(name) => Words::new(400, format!("Invalid filter '{name}'")),
+            Self::BadJson(error) => Words::new(500, error.to_string()),
+            Self::ContentType(found) => Words::new(400, content_type(found)),
+            Self::NoStream => Words::new(400, "Bad parameters: you must choose at least one stream"),
+            Self::BodyAtStart => Words::new(
+                400,
+                "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+            ),
+            Self::BadDetachKeys(keys) => Words::new(400, format!("Invalid detach keys ({keys}) provided")),
+            Self::BadTarget(error) => Words::new(400, error.to_string()),
+            Self::NoRoute => Words::new(404, "page not found"),
+            Self::NotServed { method, path } => Words::new(501, format!("gantry does not support {method} {path} yet")),
+            Self::TooNew(version) => Words::new(
+                400,
+                format!(
+                    "client version {version} is too new. Maximum supported API version is {}",
+                    super::ApiVersion::NEWEST
+                ),
+            ),
+            Self::TooOld(version) => Words::new(
+                400,
+                format!(
+                    "client version {version} is too old. Minimum supported API version is {}, please upgrade your \
+                     client to a newer version",
+                    super::ApiVersion::OLDEST
+                ),
+            ),
+        }
+    }
+}
+
+/// The text for a parameter that is no number: Go's, after the parameter's name.
+pub(super) fn number(bad: &BadNumber) -> String {
+    let BadNumber { parameter, value } = bad;
+    format!("bad parameter {parameter}: strconv.ParseInt: parsing {value:?}: invalid syntax")
+}
+
+pub(super) fn content_type(found: &str) -> String {
+    format!("Content-Type specified ({found}) must be 'application/json'")
+}
+
+/// A reference with the tag that is meant when none is written.
+pub(super) fn with_tag(reference: &str) -> String {
+    let (_, last) = reference.rsplit_once('/').unwrap_or(("", reference));
+    if last.contains([':', '@']) {
+        reference.into()
+    } else {
+        format!("{reference}:latest")
+    }
+}
+
+/// The first 12 digits of an id, which Docker's messages show.
+pub(super) fn short(id: &str) -> &str {
+    let id = id.strip_prefix("sha256:").unwrap_or(id);
+    id.get(..12).unwrap_or(id)
+}
+
+fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
+    match refusal {
+        Refusal::BadParameter(why) => Words::new(400, why.as_str()),
+        Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
+        Refusal::BadReference { reference, why } => {
+            let status = if route == Some(Route::ImageTag) { 500 } else { 400 };
+            Words::new(status, bad_reference(reference, why, route))
+        }
+        Refusal::BadSignal { signal } => Words::new(400, format!("Invalid signal: {signal}")),
+        Refusal::BadSignalNumber { container, signal } => Words::new(
+            500,
+            format!("Cannot kill container: {container}: The linux daemon does not support signal {signal}"),
+        ),
+        Refusal::ContainerNotRunning { id, name } if route == Some(Route::ContainerKill) => Words::new(
+            409,
+            format!("Cannot kill container: {name}: Container {id} is not running"),
+        ),
+        Refusal::ContainerNotRunning { id, .. } => Words::new(409, format!("Container {id} is not running")),
+        Refusal::ContainerRunning { id } => Words::new(
+            409,
+            format!(
+                "You cannot remove a running container {id}. Stop the container before attempting removal or force \
+                 remove"
+            ),
+        ),
+        Refusal::RemovalInProgress { name } => {
+            Words::new(409, format!("removal of container {name} is already in progress"))
+        }
+        Refusal::NameInUse { name, holder } => Words::new(
+            409,
+            format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to \
+                 remove (or rename) that container to be able to reuse that name."
+            ),
+        ),
+        Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
+        Refusal::NotSupported(what) => Words::new(501, format!("gantry does not support {what} yet")),
+        Refusal::NoCommand => Words::new(400, "No command specified"),
+        Refusal::NoConfig => Words::new(400, "Config cannot be empty in order to create a container"),
+        Refusal::NoSuchContainer { name } if route == Some(Route::ContainerKill) => {
+            Words::new(404, format!("Cannot kill container: {name}: No such container: {name}"))
+        }
+        Refusal::NoSuchContainer { name } => Words::new(404, format!("No such container: {name}")),
+        Refusal::NoSuchImage { reference } if route == Some(Route::ImageInspect) => Words::new(
+            404,
+            format!("no such image: {reference}: No such image: {}", with_tag(reference)),
+        ),
+        Refusal::NoSuchImage { reference } => Words::new(404, format!("No such image: {}", with_tag(reference))),
+        Refusal::AmbiguousId { prefix } => {
+            Words::new(500, format!("Multiple IDs found with provided prefix: {prefix}"))
+        }
+        Refusal::TagInUse { reference, holder } => Words::new(409, tag_in_use(reference, holder)),
+        Refusal::StartFailed { cause, message, .. } => {
+            // Clients tell 126 and 127 from 125 by these words.
+            let (status, sign) = match cause {
+                StartFailure::NotFound => (400, "executable file not found in $PATH"),
+                StartFailure::NotExecutable => (400, "permission denied"),
+                StartFailure::Other => (500, ""),
+            };
+            Words::new(status, marked(message, sign))
+        }
+        Refusal::Internal(what) => Words::new(500, what.as_str()),
+    }
+}
+
+/// A message that holds `sign`, which clients look for.
+pub(super) fn marked(message: &str, sign: &str) -> String {
+    let found = ["executable file not found", "no such file or directory"];
+    let says_so = match sign {
+        "" => true,
+        "permission denied" => message.contains(sign),
+        _ => found.iter().any(|words| message.contains(words)),
+    };
+    if says_so {
+        message.into()
+    } else {
+        format!("{message}: {sign}")
+    }
+}
+
+/// The words of every version for a bad container name.
+pub(super) fn container_name(name: &str) -> String {
+    format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+}
+
+fn bad_reference(reference: &str, why: &str, route: Option<Route>) -> String {
+    let text = match why {
+        "" => "invalid reference format".to_string(),
+        "invalid tag format" => why.to_string(),
+        _ => format!("invalid reference format: {why}"),
+    };
+    if route == Some(Route::ImageInspect) {
+        format!("no such image: {reference}: {text}")
+    } else {
+        text
+    }
+}
+
+pub(super) fn tag_in_use(reference: &str, holder: &str) -> String {
+    let tag = with_tag(reference);
+    let tag = tag.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+    let holder = holder.strip_prefix("sha256:").unwrap_or(holder);
+    format!("Conflict: Tag {tag} is already set to image {holder}, if you want to replace it, please use -f option")
+}
+
+fn image_in_use(usage: &ImageUse) -> String {
+    match usage {
+        ImageUse::Running { image, container, .. } => format!(
+            "conflict: unable to delete {} (cannot be forced) - image is being used by running container {}",
+            short(image),
+            short(container)
+        ),
+        ImageUse::Stopped {
+            reference,
+            image,
+            container,
+            by_tag: true,
+        } => format!(
+            "conflict: unable to remove repository reference \"{reference}\" (must force) - container {} is using its \
+             referenced image {}",
+            short(container),
+            short(image)
+        ),
+        ImageUse::Stopped { image, container, .. } => format!(
+            "conflict: unable to delete {} (must be forced) - image is being used by stopped container {}",
+            short(image),
+            short(container)
+        ),
+        ImageUse::SeveralTags { image } => format!(
+            "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
+            short(image)
+        ),
+        ImageUse::HasChildren { image } => format!(
+            "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+            short(image)
+        ),
+    }
+}

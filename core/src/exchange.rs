@@ -1,0 +1,551 @@
+//! One request and its answer, between HTTP and the daemon.
+//!
+//! An [`Exchange`] knows the version and the endpoint of one request. It makes the typed call out of head and body, and
+//! puts replies and stream items into the words of that version. It has no part in framing: lengths, chunks, and the
+//! choice between 101 and 200 are HTTP's.
+
+use alloc::{
+    borrow::{Cow, ToOwned},
+    collections::VecDeque,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Call, Item, Refusal, Reply, decode,
+    dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
+    framing::{FrameHeader, StreamKind},
+    http::RequestHead,
+    json,
+    model::{Event, Progress},
+    query::{self, Query},
+    route::{self, Route},
+};
+
+/// One request, from its head to the end of its answer.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    version: ApiVersion,
+    manner: Manner,
+    route: Route,
+    /// What stands for the placeholder of the path.
+    name: String,
+    query: Query,
+    content_type: Option<String>,
+    /// Detach keys of an attach with standard input; empty otherwise.
+    detach_keys: Vec<u8>,
+    stream: Stream,
+}
+
+/// What the items of the answer look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stream {
+    /// No stream has been opened.
+    None,
+    /// Container output with frame headers.
+    Framed,
+    /// Container output as it is; with a terminal, the detach keys are looked for.
+    Raw {
+        tty: bool,
+    },
+    Events,
+    Progress,
+    /// Nothing is told until the end; holds the error, if there was one.
+    Silent(Option<String>),
+}
+
+/// What to do with the body of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyUse {
+    /// Gather it and give it to [`Exchange::call`].
+    Gather,
+    /// Hand it on piece by piece after the call.
+    Stream,
+    /// Nobody reads it.
+    Ignore,
+}
+
+/// The head of an answer, and its body if it is short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Response {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// Reason phrase; `None` is the standard one.
+    pub(crate) reason: Option<&'static str>,
+    /// Header fields except those of the framing.
+    pub(crate) headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// What follows.
+    pub(crate) body: ResponseBody,
+}
+
+/// What follows the head of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ResponseBody {
+    /// Nothing at all.
+    None,
+    /// These bytes.
+    Full(Bytes),
+    /// Items, until the stream is finished.
+    Stream,
+    /// Items without chunks or length, until the connection closes: what a client sees that takes the connection out of
+    /// HTTP after the head (pull and import of v1.0). The request body is read on as usual.
+    StreamUntilClose,
+    /// The connection leaves HTTP in both directions.
+    Hijack,
+    /// Nothing yet, not even the head: items are taken in, and [`Exchange::finish`] gives the answer.
+    Later,
+}
+
+impl Exchange {
+    /// Looks at the head. The error is the whole answer: an unknown endpoint or version, or an endpoint that needs no
+    /// call.
+    pub(crate) fn begin(head: &RequestHead) -> Result<Self, Response> {
+        if head.method == "OPTIONS" {
+            // Every daemon answers so on any path, for the preflight requests of browsers.
+            return Err(Response::new(200, ResponseBody::None));
+        }
+        let (path, query) = head.target.split_once('?').unwrap_or((&head.target, ""));
+        let newest = |failure| fail(ApiVersion::NEWEST, None, &failure);
+        let path = query::decode(path, false).map_err(|e| newest(Failure::BadTarget(e)))?;
+        let (version, plain) = split_version(&path);
+        if let Some(clean) = clean(&path) {
+            let target = if query.is_empty() {
+                clean
+            } else {
+                format!("{clean}?{query}")
+            };
+            let mut response = Response::new(301, ResponseBody::None);
+            response.headers.push(("Location", Cow::Owned(escape(&target))));
+            return Err(response);
+        }
+        let parsed = version.map_or(Ok(ApiVersion::NEWEST), ApiVersion::parse);
+        // An error is worded as the asked version does, even before the endpoint is known.
+        let asked = parsed.unwrap_or(ApiVersion::NEWEST);
+        let Some((route, name)) = route::find(&head.method, plain) else {
+            return Err(fail(asked, None, &Failure::NoRoute));
+        };
+        let version = parsed.map_err(|e| {
+            let text = version.unwrap_or_default().to_owned();
+            newest(match e {
+                VersionError::TooNew => Failure::TooNew(text),
+                VersionError::TooOld => Failure::TooOld(text),
+                VersionError::Malformed => Failure::NoRoute,
+            })
+        })?;
+        if !dialect::has_route(version, route) {
+            return Err(fail(version, Some(route), &Failure::NoRoute));
+        }
+        if !route.is_served() {
+            let failure = Failure::NotServed {
+                method: head.method.clone(),
+                path: plain.to_owned(),
+            };
+            return Err(fail(version, Some(route), &failure));
+        }
+        let query = Query::parse(query).map_err(|e| fail(version, Some(route), &Failure::BadTarget(e)))?;
+        Ok(Self {
+            version,
+            manner: dialect::manner(version, route),
+            route,
+            name,
+            query,
+            content_type: head.headers.get("content-type").map(ToOwned::to_owned),
+            detach_keys: Vec::new(),
+            stream: Stream::None,
+        })
+    }
+
+    /// What to do with the request's body.
+    pub(crate) fn body(&self) -> BodyUse {
+        match self.route {
+            Route::ContainerCreate | Route::ContainerStart => BodyUse::Gather,
+            Route::ImageLoad => BodyUse::Stream,
+            Route::ImageCreate if decode::imports_body(&self.query) => BodyUse::Stream,
+            _ => BodyUse::Ignore,
+        }
+    }
+
+    /// Makes the call. `body` is the gathered body, empty unless [`body`](Self::body) said so.
+    pub(crate) fn call(&mut self, body: &[u8]) -> Result<Call, Response> {
+        self.decode(body)
+            .map_err(|failure| fail(self.version, Some(self.route), &failure))
+    }
+
+    /// The answer to the call.
+    pub(crate) fn respond(&mut self, reply: Reply) -> Response {
+        match reply {
+            Reply::Refused(refusal) => self.fail(&Failure::Refused(refusal)),
+            Reply::Attached { tty } => {
+                self.stream = self.output(tty);
+                Response::typed(200, RAW_STREAM, ResponseBody::Hijack)
+            }
+            Reply::Logs { tty } => {
+                self.stream = self.output(tty);
+                Response::typed(200, RAW_STREAM, ResponseBody::Stream)
+            }
+            Reply::EventStream => {
+                self.stream = Stream::Events;
+                Response::typed(200, JSON, ResponseBody::Stream)
+            }
+            Reply::ProgressStream if self.route == Route::ImageLoad && !self.manner.load_talks => {
+                self.stream = Stream::Silent(None);
+                Response::new(200, ResponseBody::Later)
+            }
+            Reply::ProgressStream => {
+                self.stream = Stream::Progress;
+                if self.manner.json_progress {
+                    Response::typed(200, JSON, ResponseBody::Stream)
+                } else {
+                    Response::typed(200, RAW_STREAM, ResponseBody::StreamUntilClose)
+                }
+            }
+            Reply::Pong => {
+                let mut response = Response::typed(200, TEXT, ResponseBody::Full(Bytes::from_static(b"OK")));
+                // Clients settle the version and the system they talk to by these.
+                let newest = Cow::Owned(ApiVersion::NEWEST.to_string());
+                response.headers.push(("Api-Version", newest));
+                response.headers.push(("Ostype", Cow::Borrowed("linux")));
+                response
+            }
+            Reply::Done => self.empty(match self.route {
+                Route::ContainerResize | Route::ContainerResizeByGet | Route::ImageLoad => 200,
+                Route::ImageTag => 201,
+                _ => 204,
+            }),
+            Reply::NotModified => self.empty(304),
+            Reply::ContainerCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
+            Reply::ContainerExited { status_code } => self.json(200, &json!({"StatusCode": status_code})),
+            Reply::ContainerList(list) => self.json(200, &list),
+            Reply::Container(container) => self.json(200, &container),
+            Reply::Image(image) => self.json(200, &image),
+            Reply::ImageList(list) => self.json(200, &list),
+            Reply::ImageRemoved(steps) => self.json(200, &steps),
+            Reply::Info(info) => self.json(200, &info),
+            Reply::Version(version) => self.json(200, &version),
+        }
+    }
+
+    /// The bytes of one item of the stream that the last [`respond`](Self::respond) opened. Every event and message is
+    /// one piece, as old clients take each chunk for one.
+    pub(crate) fn item(&mut self, item: Item, out: &mut VecDeque<Bytes>) {
+        let item = match item {
+            Item::Failed(refusal) => {
+                let words = dialect::words(self.version, Some(self.route), &Failure::Refused(refusal));
+                Item::Progress(Progress {
+                    error: Some(words.text),
+                    ..Progress::default()
+                })
+            }
+            item => item,
+        };
+        match (item, &mut self.stream) {
+            (Item::Output(_, bytes), _) if bytes.is_empty() => {}
+            (Item::Output(kind, bytes), Stream::Framed) => framed(kind, bytes, out),
+            (Item::Output(_, bytes), Stream::Raw { .. }) => out.push_back(bytes),
+            (Item::Event(event), Stream::Events) => out.extend(self.event(&event)),
+            (Item::Progress(progress), Stream::Progress) => out.extend(self.progress(&progress)),
+            (Item::Progress(progress), Stream::Silent(error)) => {
+                if let Some(text) = progress.error {
+                    error.get_or_insert(text);
+                }
+            }
+            // An item of another kind than the stream is the daemon's mistake and has no form.
+            _ => {}
+        }
+    }
+
+    /// The answer of an exchange whose [`respond`](Self::respond) gave [`ResponseBody::Later`], at the end of its items.
+    /// `None` for all others.
+    pub(crate) fn finish(&mut self) -> Option<Response> {
+        match &mut self.stream {
+            Stream::Silent(error) => Some(match error.take() {
+                Some(text) => self.fail(&Failure::Refused(Refusal::Internal(text))),
+                None => Response::new(200, ResponseBody::None),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The keys that end a terminal's attachment, after the reply to an attach with standard input.
+    pub(crate) fn detach_keys(&self) -> Option<&[u8]> {
+        let looked_for = self.stream == Stream::Raw { tty: true } && !self.detach_keys.is_empty();
+        looked_for.then_some(&self.detach_keys)
+    }
+
+    fn decode(&mut self, body: &[u8]) -> Result<Call, Failure> {
+        let mut asked = Asked {
+            query: core::mem::take(&mut self.query),
+            body: self.read_body(body)?,
+        };
+        dialect::lift(self.version, self.route, &mut asked);
+        if self.route == Route::ContainerAttach && asked.query.flag("stdin") {
+            self.detach_keys = decode::detach_keys(&asked.query)?;
+        }
+        decode::call(self.route, &self.manner, core::mem::take(&mut self.name), asked)
+    }
+
+    /// The JSON object of a gathered body; empty for none and for `null`.
+    fn read_body(&self, body: &[u8]) -> Result<Map<String, Value>, Failure> {
+        match self.route {
+            Route::ContainerCreate if body.is_empty() => return Err(json::JsonError::Empty.into()),
+            Route::ContainerCreate => {}
+            // `{}` and the like were never looked at, whatever their type.
+            Route::ContainerStart if self.manner.start_configures && body.len() <= 2 => return Ok(Map::new()),
+            Route::ContainerStart if self.manner.start_configures => {}
+            Route::ContainerStart if body.len() <= SHORT_START_BODY => return Ok(Map::new()),
+            Route::ContainerStart => return Err(Failure::BodyAtStart),
+            _ => return Ok(Map::new()),
+        }
+        let content_type = self.content_type.as_deref().unwrap_or_default();
+        let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
+        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+            return Err(Failure::ContentType(content_type.to_owned()));
+        }
+        let mut map = match json::parse(body)? {
+            Value::Null => Map::new(),
+            Value::Object(map) => map,
+            other => {
+                let why = format!("expected an object, got {}", kind(&other));
+                let key = "the request body".to_owned();
+                return Err(json::JsonError::WrongType { key, why }.into());
+            }
+        };
+        decode::spell(&mut map);
+        Ok(map)
+    }
+
+    fn output(&self, tty: bool) -> Stream {
+        if tty || !self.manner.framed_output {
+            Stream::Raw { tty }
+        } else {
+            Stream::Framed
+        }
+    }
+
+    fn fail(&self, failure: &Failure) -> Response {
+        fail(self.version, Some(self.route), failure)
+    }
+
+    fn empty(&self, status: u16) -> Response {
+        self.answer(Answer { status, body: None })
+    }
+
+    fn json(&self, status: u16, body: &impl Serialize) -> Response {
+        if !dialect::lowers(self.version, self.route, false) {
+            return match serde_json::to_vec(body) {
+                Ok(bytes) => Response::json(status, bytes),
+                Err(e) => self.unserializable(&e),
+            };
+        }
+        match serde_json::to_value(body) {
+            Ok(body) => self.answer(Answer {
+                status,
+                body: Some(body),
+            }),
+            Err(e) => self.unserializable(&e),
+        }
+    }
+
+    /// Lowers and writes an answer.
+    fn answer(&self, mut answer: Answer) -> Response {
+        dialect::lower(self.version, self.route, &mut answer);
+        let Some(body) = answer.body else {
+            return Response::new(answer.status, ResponseBody::None);
+        };
+        match serde_json::to_vec(&body) {
+            Ok(bytes) => Response::json(answer.status, bytes),
+            Err(e) => self.unserializable(&e),
+        }
+    }
+
+    /// No type of the model fails to serialise (their keys are strings); still better an answer than a panic.
+    fn unserializable(&self, error: &serde_json::Error) -> Response {
+        self.fail(&Failure::Refused(Refusal::Internal(format!("reply: {error}"))))
+    }
+
+    fn event(&self, event: &Event) -> Option<Bytes> {
+        let mut bytes = if dialect::lowers(self.version, self.route, true) {
+            let mut item = serde_json::to_value(event).ok()?;
+            if !dialect::lower_item(self.version, self.route, &mut item) {
+                return None;
+            }
+            serde_json::to_vec(&item).ok()?
+        } else {
+            serde_json::to_vec(event).ok()?
+        };
+        if self.manner.event_lines {
+            bytes.push(b'\n');
+        }
+        Some(bytes.into())
+    }
+
+    fn progress(&self, progress: &Progress) -> Option<Bytes> {
+        let mut item = serde_json::to_value(progress).ok()?;
+        if let Some(error) = &progress.error {
+            item.as_object_mut()?
+                .insert("errorDetail".to_owned(), json!({"message": error}));
+        }
+        if !dialect::lower_item(self.version, self.route, &mut item) {
+            return None;
+        }
+        if self.manner.json_progress {
+            let mut bytes = serde_json::to_vec(&item).ok()?;
+            bytes.extend_from_slice(b"\r\n");
+            Some(bytes.into())
+        } else {
+            progress_text(&item).map(Bytes::from)
+        }
+    }
+}
+
+impl Response {
+    fn new(status: u16, body: ResponseBody) -> Self {
+        Self {
+            status,
+            reason: None,
+            headers: Vec::new(),
+            body,
+        }
+    }
+
+    fn typed(status: u16, content_type: &'static str, body: ResponseBody) -> Self {
+        let mut response = Self::new(status, body);
+        response.headers.push(("Content-Type", Cow::Borrowed(content_type)));
+        response
+    }
+
+    fn json(status: u16, mut bytes: Vec<u8>) -> Self {
+        bytes.push(b'\n');
+        Self::typed(status, JSON, ResponseBody::Full(bytes.into()))
+    }
+}
+
+/// Bytes up to which the body of a start is not looked at where it may not have one, as in Docker.
+const SHORT_START_BODY: usize = 7;
+
+const JSON: &str = "application/json";
+const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The error answer of `version`.
+fn fail(version: ApiVersion, route: Option<Route>, failure: &Failure) -> Response {
+    let words = dialect::words(version, route, failure);
+    if words.status < 300 {
+        // What is an error now was none then.
+        return Response::new(words.status, ResponseBody::None);
+    }
+    let form = dialect::manner(version, route.unwrap_or(Route::Ping));
+    if form.json_errors {
+        let message = json!({"message": words.text}).to_string();
+        Response::json(words.status, message.into_bytes())
+    } else {
+        let text = words.text + "\n";
+        Response::typed(words.status, TEXT, ResponseBody::Full(text.into()))
+    }
+}
+
+/// Takes `/v1.24` off a path.
+fn split_version(path: &str) -> (Option<&str>, &str) {
+    let split = path.strip_prefix("/v").and_then(|rest| {
+        let end = rest.find('/')?;
+        let version = rest.get(..end)?;
+        let digits = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        digits.then_some((Some(version), rest.get(end..)?))
+    });
+    split.unwrap_or((None, path))
+}
+
+/// The path without empty, `.` and `..` segments, if it has any. A slash at the end stays.
+fn clean(path: &str) -> Option<String> {
+    let inner = path.strip_prefix('/')?;
+    let last = inner.matches('/').count();
+    let dirty = |(i, segment): (usize, &str)| matches!(segment, "." | "..") || (segment.is_empty() && i < last);
+    if !inner.split('/').enumerate().any(dirty) {
+        return None;
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in inner.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    let slash = if inner.ends_with('/') && !kept.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    Some(format!("/{}{slash}", kept.join("/")))
+}
+
+/// Percent-encodes what may not stand in a target. `?` of the query is there already.
+fn escape(target: &str) -> String {
+    let mut text = String::with_capacity(target.len());
+    for byte in target.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// A frame: type, three zero bytes, length as 32-bit big-endian; then the payload as it is.
+fn framed(kind: StreamKind, bytes: Bytes, out: &mut VecDeque<Bytes>) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let piece = rest.split_to(rest.len().min(FRAME_MAX));
+        let payload_len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        let header = FrameHeader {
+            stream: kind,
+            payload_len,
+        };
+        out.push_back(Bytes::copy_from_slice(&header.encode()));
+        out.push_back(piece);
+    }
+}
+
+/// The longest payload of a frame. The wire allows 4 GiB.
+const FRAME_MAX: usize = 1 << 24;
+
+/// A message of v1.0: the same facts as a line of text.
+fn progress_text(item: &Value) -> Option<String> {
+    let text = |key| item.get(key).and_then(Value::as_str);
+    if let Some(error) = text("error") {
+        return Some(format!("Error: {error}\r\n"));
+    }
+    if let Some(stream) = text("stream") {
+        return (!stream.is_empty()).then(|| stream.to_owned());
+    }
+    let parts: Vec<&str> = ["id", "status", "progress"].into_iter().filter_map(text).collect();
+    (!parts.is_empty()).then(|| parts.join(" ") + "\r\n")
+}
+
+/// What a JSON value is, as Go calls it.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::indexing_slicing,
+    clippy::type_complexity,
+    reason = "a test may panic, and a table's type is the table"
+)]
+mod tests;

@@ -1,0 +1,224 @@
+//! Refused requests and refused calls: status, text and form in each era. The texts are those of recorded daemons:
+//! Docker 1.6.2 up to v1.18, 1.10.3 up to v1.22, 20.10 above.
+
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use super::{super::*, ID, PLAIN, begin, call, content_type, text};
+use crate::{ImageUse, StartFailure};
+
+#[test]
+fn refused_requests() {
+    let mut count = 0;
+    for line in include_str!("../../../tests/cases/refused.tsv").lines().skip(1) {
+        let fields: Vec<_> = line.split('\t').collect();
+        let [name, method, target, typed, body, status, message] = fields[..] else {
+            panic!("{line}")
+        };
+        count += 1;
+        let given = |field: &'static str| Some(field).filter(|field| *field != "-");
+        let refused = begin(method, target, given(typed))
+            .and_then(|mut exchange| exchange.call(given(body).unwrap_or_default().as_bytes()));
+        let response = refused.expect_err(name);
+        let found = (response.status.to_string(), text(&response));
+        assert_eq!(
+            found,
+            (status.to_owned(), message.to_owned()),
+            "{name}: {method} {target}"
+        );
+        // Errors are JSON from v1.24 on, and for versions that are not served.
+        let minor = target
+            .strip_prefix("/v1.")
+            .and_then(|rest| rest.split('/').next()?.parse().ok());
+        let is_old = minor.is_some_and(|minor: u8| minor < 24);
+        let form = if is_old { PLAIN } else { "application/json" };
+        assert_eq!(content_type(&response), Some(form), "{name}: {target}");
+    }
+    assert_eq!(count, 49);
+}
+
+#[test]
+fn bad_values_are_named() {
+    let rows = [
+        (r#"{"Image":"a","Memory":"lots"}"#, "Memory"),
+        (r#"{"Image":"a","HostConfig":{"Memory":"lots"}}"#, "HostConfig.Memory"),
+        (r#"{"Image":"a","Cmd":5}"#, "Cmd"),
+        (r#"{"Image":"a","Cmd":["x",5]}"#, "Cmd"),
+        (r#"{"Image":5}"#, "Image"),
+        (r#"{"Image":"a","Tty":"yes"}"#, "Tty"),
+        (r#"{"Image":"a","HostConfig":{"Binds":{}}}"#, "HostConfig.Binds"),
+        (
+            r#"{"Image":"a","NetworkingConfig":{"EndpointsConfig":[]}}"#,
+            "NetworkingConfig.EndpointsConfig",
+        ),
+    ];
+    for (body, key) in rows {
+        for version in ["1.12", "1.24"] {
+            let target = format!("/v{version}/containers/create");
+            let response = call("POST", &target, body).expect_err(body);
+            assert_eq!(response.status, 500, "{body}");
+            let text = text(&response);
+            let start = format!("json: cannot unmarshal {key}: ");
+            assert!(text.starts_with(&start) && text.contains("expected"), "{body}: {text}");
+        }
+    }
+}
+
+#[test]
+fn refusals_are_worded_as_in_their_time() {
+    let name = || "N".to_owned();
+    let id = || ID.to_owned();
+    let missing = || Refusal::NoSuchContainer { name: name() };
+    let no_image = |reference: &str| Refusal::NoSuchImage {
+        reference: reference.to_owned(),
+    };
+    let stopped = || Refusal::ContainerNotRunning { id: id(), name: name() };
+    let in_use = |by_tag| {
+        Refusal::ImageInUse(ImageUse::Stopped {
+            reference: "a:b".to_owned(),
+            image: format!("sha256:{ID}"),
+            container: id(),
+            by_tag,
+        })
+    };
+    let running = || {
+        let (reference, image) = ("a:b".to_owned(), format!("sha256:{ID}"));
+        Refusal::ImageInUse(ImageUse::Running {
+            reference,
+            image,
+            container: id(),
+        })
+    };
+    let start = |cause| Refusal::StartFailed {
+        name: name(),
+        cause,
+        message: "exec: \"x\"".to_owned(),
+    };
+    let name_in_use = || Refusal::NameInUse {
+        name: name(),
+        holder: id(),
+    };
+    let create = "POST /containers/create";
+    let kill = "POST /containers/N/kill";
+    let rows: Vec<(&str, &str, Refusal, u16, String)> = vec![
+        ("1.18", "GET /containers/N/json", missing(), 404, "no such id: N".into()),
+        ("1.19", "GET /containers/N/json", missing(), 404, "No such container: N".into()),
+        ("1.24", "GET /containers/N/json", missing(), 404, "No such container: N".into()),
+        ("1.0", kill, missing(), 404, "no such id: N".into()),
+        ("1.22", kill, missing(), 404, "Cannot kill container N: No such container: N".into()),
+        ("1.23", kill, missing(), 404, "Cannot kill container: N: No such container: N".into()),
+        ("1.20", kill, stopped(), 500, format!("Cannot kill container N: Container {ID} is not running")),
+        ("1.24", kill, stopped(), 409, format!("Cannot kill container: N: Container {ID} is not running")),
+        ("1.18", "POST /containers/N/resize?h=1&w=1", stopped(), 500,
+         format!("Cannot resize container {ID}, container is not running")),
+        ("1.22", "POST /containers/N/resize?h=1&w=1", stopped(), 500, format!("Container {ID} is not running")),
+        ("1.23", "POST /containers/N/resize?h=1&w=1", stopped(), 409, format!("Container {ID} is not running")),
+        ("1.22", kill, Refusal::BadSignal { signal: "BOGUS".into() }, 500, "Invalid signal: BOGUS".into()),
+        ("1.23", kill, Refusal::BadSignal { signal: "BOGUS".into() }, 400, "Invalid signal: BOGUS".into()),
+        ("1.18", kill, Refusal::BadSignalNumber { container: name(), signal: "999".into() }, 500,
+         "Invalid signal: 999".into()),
+        ("1.22", kill, Refusal::BadSignalNumber { container: name(), signal: "999".into() }, 500,
+         "Cannot kill container N: The linux daemon does not support signal 999".into()),
+        ("1.24", kill, Refusal::BadSignalNumber { container: name(), signal: "999".into() }, 500,
+         "Cannot kill container: N: The linux daemon does not support signal 999".into()),
+        ("1.18", create, no_image("x"), 404, "No such image: x (tag: latest)".into()),
+        ("1.19", create, no_image("x"), 404, "No such image: x:latest".into()),
+        ("1.24", create, no_image("h:1/x:v"), 404, "No such image: h:1/x:v".into()),
+        ("1.22", "GET /images/x/json", no_image("x"), 404, "No such image: x".into()),
+        ("1.24", "GET /images/x/json", no_image("x"), 404, "no such image: x: No such image: x:latest".into()),
+        ("1.18", "POST /images/x/tag?repo=y", no_image("x"), 404, "could not find image: no such id: x".into()),
+        ("1.22", "POST /images/x/tag?repo=y", no_image("x"), 404, "no such id: x".into()),
+        ("1.23", "POST /images/x/tag?repo=y", no_image("x"), 404, "No such image: x:latest".into()),
+        ("1.18", "DELETE /images/x", no_image("x"), 404, "No such image: x".into()),
+        ("1.19", "DELETE /images/x", no_image("x"), 404, "No such image: x:latest".into()),
+        ("1.18", create, name_in_use(), 409,
+         "Conflict. The name \"N\" is already in use by container 4fa6e0f0c678. You have to delete (or rename) that \
+          container to be able to reuse that name.".into()),
+        ("1.22", create, name_in_use(), 409,
+         format!("Conflict. The name \"/N\" is already in use by container {ID}. You have to remove (or rename) that \
+                  container to be able to reuse that name.")),
+        ("1.24", create, name_in_use(), 409,
+         format!("Conflict. The container name \"/N\" is already in use by container \"{ID}\". You have to remove (or \
+                  rename) that container to be able to reuse that name.")),
+        ("1.22", create, Refusal::BadContainerName { name: "x".into() }, 500,
+         "Invalid container name (x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed".into()),
+        ("1.24", create, Refusal::BadContainerName { name: "x".into() }, 400,
+         "Invalid container name (x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed".into()),
+        ("1.23", create, Refusal::NoCommand, 500, "No command specified".into()),
+        ("1.24", create, Refusal::NoCommand, 400, "No command specified".into()),
+        ("1.22", "DELETE /containers/N", Refusal::ContainerRunning { id: id() }, 409,
+         "Conflict, You cannot remove a running container. Stop the container before attempting removal or use -f"
+             .into()),
+        ("1.23", "DELETE /containers/N", Refusal::ContainerRunning { id: id() }, 409,
+         format!("You cannot remove a running container {ID}. Stop the container before attempting removal or force \
+                  remove")),
+        ("1.18", "DELETE /images/a:b", in_use(true), 409,
+         "Conflict, cannot delete 4fa6e0f0c678 because the container 4fa6e0f0c678 is using it, use -f to force".into()),
+        ("1.24", "DELETE /images/a:b", in_use(true), 409,
+         "conflict: unable to remove repository reference \"a:b\" (must force) - container 4fa6e0f0c678 is using its \
+          referenced image 4fa6e0f0c678".into()),
+        ("1.18", "DELETE /images/a:b", running(), 409,
+         "Conflict, cannot delete 4fa6e0f0c678 because the running container 4fa6e0f0c678 is using it, stop it and use \
+          -f to force".into()),
+        ("1.22", "DELETE /images/a:b", running(), 409,
+         "conflict: unable to delete 4fa6e0f0c678 (cannot be forced) - image is being used by running container \
+          4fa6e0f0c678".into()),
+        ("1.22", "DELETE /images/x", Refusal::ImageInUse(ImageUse::SeveralTags { image: id() }), 409,
+         "conflict: unable to delete 4fa6e0f0c678 (must be forced) - image is referenced in one or more repositories"
+             .into()),
+        ("1.12", "POST /images/x/tag?repo=y", Refusal::TagInUse { reference: "y:one".into(), holder: id() }, 409,
+         format!("Conflict: Tag one is already set to image {ID}, if you want to replace it, please use -f option")),
+        ("1.24", "POST /containers/N/start", start(StartFailure::NotFound), 400,
+         "exec: \"x\": executable file not found in $PATH".into()),
+        ("1.24", "POST /containers/N/start", start(StartFailure::NotExecutable), 400,
+         "exec: \"x\": permission denied".into()),
+        ("1.24", "POST /containers/N/start", start(StartFailure::Other), 500, "exec: \"x\"".into()),
+        ("1.22", "POST /containers/N/start", start(StartFailure::NotFound), 404,
+         "Container command not found or does not exist. exec: \"x\"".into()),
+        ("1.22", "POST /containers/N/start", start(StartFailure::NotExecutable), 500,
+         "Container command could not be invoked. exec: \"x\"".into()),
+        ("1.12", "POST /containers/N/start", start(StartFailure::NotFound), 500,
+         "Cannot start container N: exec: \"x\": executable file not found in $PATH".into()),
+        ("1.18", "POST /images/create?fromSrc=-&repo=B",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "Invalid repository name (B), only [a-z0-9-_.] are allowed".into()),
+        ("1.22", "POST /images/create?fromSrc=-&repo=B",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "Error parsing reference: \"B\" is not a valid repository/tag".into()),
+        ("1.24", "POST /images/create?fromSrc=-&repo=B",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 400,
+         "invalid reference format: repository name must be lowercase".into()),
+        ("1.24", "POST /images/x/tag?repo=B",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "invalid reference format: repository name must be lowercase".into()),
+        ("1.24", "POST /images/create?fromImage=x", Refusal::NotSupported("pull".into()), 501, "gantry does not support pull yet".into()),
+    ];
+    for (version, request, refusal, status, message) in rows {
+        let (method, path) = request.split_once(' ').expect(request);
+        let mut exchange = begin(method, &format!("/v{version}{path}"), None).expect(request);
+        let response = exchange.respond(Reply::Refused(refusal));
+        let found = (response.status, text(&response));
+        assert_eq!(found, (status, message), "v{version} {request}");
+    }
+}
+
+#[test]
+fn killing_what_does_not_run_was_no_error() {
+    let refused = || {
+        Reply::Refused(Refusal::ContainerNotRunning {
+            id: ID.into(),
+            name: "N".into(),
+        })
+    };
+    for (version, status) in [("1.0", 204), ("1.19", 204), ("1.20", 500), ("1.24", 409)] {
+        let mut exchange = begin("POST", &format!("/v{version}/containers/N/kill"), None).expect(version);
+        let response = exchange.respond(refused());
+        assert_eq!(response.status, status, "{version}");
+        assert_eq!(response.body == ResponseBody::None, status == 204, "{version}");
+    }
+}

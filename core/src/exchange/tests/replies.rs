@@ -1,0 +1,392 @@
+//! Replies and stream items, byte for byte where it matters.
+
+use alloc::{collections::VecDeque, format, string::String, vec::Vec};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{super::*, ID, PLAIN, answer, begin, content_type, text};
+use crate::model;
+
+/// Status and body of the answer to a request without body.
+fn exchange(method: &str, target: &str) -> (Response, String) {
+    let mut exchange = begin(method, target, None).expect(target);
+    let call = exchange.call(b"").expect(target);
+    let (response, bytes) = answer(&mut exchange, &call);
+    (response, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[test]
+fn statuses() {
+    let rows = [
+        ("POST", "/v1.2/containers/x/start", 200),
+        ("POST", "/v1.3/containers/x/start", 204),
+        ("POST", "/v1.24/containers/x/start", 204),
+        ("POST", "/v1.0/containers/x/stop", 204),
+        ("POST", "/v1.0/images/x/tag", 200),
+        ("POST", "/v1.1/images/x/tag", 201),
+        ("POST", "/v1.24/images/x/tag", 201),
+        ("DELETE", "/v1.1/images/x", 204),
+        ("DELETE", "/v1.2/images/x", 200),
+        ("DELETE", "/v1.24/containers/x", 204),
+        ("POST", "/v1.24/containers/x/resize?h=1&w=1", 200),
+        ("POST", "/v1.24/containers/x/wait", 200),
+    ];
+    for (method, target, status) in rows {
+        assert_eq!(exchange(method, target).0.status, status, "{method} {target}");
+    }
+    for version in ["1.0", "1.24"] {
+        let mut exchange = begin("POST", &format!("/v{version}/containers/x/start"), None).expect(version);
+        assert_eq!(
+            exchange.respond(Reply::NotModified),
+            Response::new(304, ResponseBody::None)
+        );
+    }
+}
+
+#[test]
+fn shapes_of_old() {
+    let json = |target: &str| -> Value { serde_json::from_str(&exchange("GET", target).1).expect(target) };
+    let id = "b750fe79269d2ec9a3c593ef05b4332b1d1a02a62b4accb2c21d589ff2f5f2dc";
+    let rows = [
+        (
+            "ports were text",
+            "/v1.4/containers/json",
+            "/0/Ports",
+            json!("49153->80, 5353->53/udp"),
+        ),
+        ("names always", "/v1.0/containers/json", "/0/Names/0", json!("/web")),
+        (
+            "one entry per tag",
+            "/v1.6/images/json",
+            "/1/Repository",
+            json!("host:5000/base"),
+        ),
+        ("one entry per tag", "/v1.6/images/json", "/1/Tag", json!("v1")),
+        (
+            "one entry per image",
+            "/v1.7/images/json",
+            "/0/RepoTags/1",
+            json!("host:5000/base:v1"),
+        ),
+        ("bare ids", "/v1.22/images/json", "/0/Id", json!(id)),
+        (
+            "ids with algorithm",
+            "/v1.23/images/json",
+            "/0/Id",
+            json!(format!("sha256:{id}")),
+        ),
+        (
+            "digests stay",
+            "/v1.22/images/json",
+            "/0/RepoDigests/0",
+            json!("base@sha256:cbbf2f9a99b47fc460d422812b6a5adff7dfee951d8fa2e4a98caa0382cfbdbf"),
+        ),
+        ("bare id of the image", "/v1.12/containers/x/json", "/Image", json!(id)),
+        (
+            "lower case",
+            "/v1.11/images/x/json",
+            "/container_config/Image",
+            json!(id),
+        ),
+        ("both spellings", "/v1.11/containers/x/json", "/ID", json!(ID)),
+        ("both spellings", "/v1.11/containers/x/json", "/Id", json!(ID)),
+        (
+            "both spellings",
+            "/v1.16/containers/x/json",
+            "/NetworkSettings/IpAddress",
+            json!("172.17.0.2"),
+        ),
+        (
+            "both spellings",
+            "/v1.16/containers/x/json",
+            "/NetworkSettings/IPAddress",
+            json!("172.17.0.2"),
+        ),
+        (
+            "port mapping",
+            "/v1.5/containers/x/json",
+            "/NetworkSettings/PortMapping",
+            json!({"Tcp": {"80": "49153"}, "Udp": {}}),
+        ),
+        (
+            "port mapping",
+            "/v1.6/containers/x/json",
+            "/NetworkSettings/PortMapping",
+            Value::Null,
+        ),
+        (
+            "limits in Config",
+            "/v1.19/containers/x/json",
+            "/Config/Memory",
+            json!(33_554_432),
+        ),
+        (
+            "limits in HostConfig",
+            "/v1.19/containers/x/json",
+            "/HostConfig/Memory",
+            json!(33_554_432),
+        ),
+        (
+            "volumes",
+            "/v1.19/containers/x/json",
+            "/Volumes",
+            json!({"/data": "/data"}),
+        ),
+        (
+            "volumes",
+            "/v1.19/containers/x/json",
+            "/VolumesRW",
+            json!({"/data": false}),
+        ),
+        ("numbers", "/v1.18/info", "/MemoryLimit", json!(1)),
+        ("booleans", "/v1.17/info", "/MemoryLimit", json!(true)),
+        ("booleans", "/v1.19/info", "/MemoryLimit", json!(true)),
+        (
+            "a list",
+            "/v1.17/info",
+            "/IndexServerAddress",
+            json!(["https://index.docker.io/v1/"]),
+        ),
+        ("listeners", "/v1.3/info", "/EventsListeners", json!("2")),
+        ("version in info", "/v1.0/info", "/Version", json!("0.1.0")),
+    ];
+    for (name, target, pointer, expected) in rows {
+        assert_eq!(
+            json(target).pointer(pointer),
+            Some(&expected),
+            "{name}: {target} {pointer}"
+        );
+    }
+    let gone = [
+        ("/v1.7/containers/x/json", "/HostConfig"),
+        ("/v1.19/containers/x/json", "/Mounts"),
+        ("/v1.19/containers/x/json", "/Config/StopSignal"),
+        ("/v1.20/containers/x/json", "/NetworkSettings/Networks"),
+        ("/v1.24/containers/x/json", "/Config/Memory"),
+        ("/v1.24/containers/x/json", "/Volumes"),
+        ("/v1.22/containers/json", "/0/Mounts"),
+        ("/v1.22/images/x/json", "/RootFS"),
+        ("/v1.1/images/json", "/0/Size"),
+        ("/v1.6/images/json", "/0/RepoTags"),
+        ("/v1.11/version", "/ApiVersion"),
+        ("/v1.0/info", "/ServerVersion"),
+        ("/v1.24/containers/x/json", "/SizeRw"),
+    ];
+    for (target, pointer) in gone {
+        assert_eq!(json(target).pointer(pointer), None, "{target} {pointer}");
+    }
+}
+
+#[test]
+fn output_is_framed_or_raw() {
+    let rows = [
+        ("1.5", false, "POST", "attach", &b"outerr"[..]),
+        (
+            "1.6",
+            false,
+            "POST",
+            "attach",
+            b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err",
+        ),
+        ("1.16", true, "POST", "attach", b"outerr"),
+        ("1.17", true, "POST", "attach", b"outerr"),
+        (
+            "1.24",
+            false,
+            "POST",
+            "attach",
+            b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err",
+        ),
+        (
+            "1.24",
+            false,
+            "GET",
+            "logs",
+            b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err",
+        ),
+        ("1.11", true, "GET", "logs", b"outerr"),
+    ];
+    for (version, tty, method, what, expected) in rows {
+        let target = format!("/v{version}/containers/x/{what}?stdout=1&stdin=1");
+        let mut exchange = begin(method, &target, None).expect(what);
+        exchange.call(b"").expect(what);
+        let response = exchange.respond(if what == "logs" {
+            Reply::Logs { tty }
+        } else {
+            Reply::Attached { tty }
+        });
+        assert_eq!(response.status, 200, "{target}");
+        assert_eq!(
+            content_type(&response),
+            Some("application/vnd.docker.raw-stream"),
+            "{target}"
+        );
+        let mut out = VecDeque::new();
+        for (kind, text) in [
+            (StreamKind::Stdout, "out"),
+            (StreamKind::Stderr, ""),
+            (StreamKind::Stderr, "err"),
+        ] {
+            exchange.item(Item::Output(kind, Bytes::from(text)), &mut out);
+        }
+        assert_eq!(out.iter().flatten().copied().collect::<Vec<_>>(), expected, "{target}");
+        assert!(
+            out.iter().all(|piece| !piece.is_empty()),
+            "an empty piece would end a chunked body"
+        );
+        let keys = exchange.detach_keys().is_some();
+        assert_eq!(keys, tty && what == "attach", "{target}");
+    }
+}
+
+#[test]
+fn detach_keys_are_told() {
+    let rows: &[(&str, &str, Option<&[u8]>)] = &[
+        ("default", "/v1.24/containers/x/attach?stdin=1", Some(&[16, 17])),
+        (
+            "asked for",
+            "/v1.22/containers/x/attach?stdin=1&detachKeys=ctrl-a,a",
+            Some(&[1, b'a']),
+        ),
+        (
+            "not yet",
+            "/v1.21/containers/x/attach?stdin=1&detachKeys=ctrl-a,a",
+            Some(&[16, 17]),
+        ),
+        ("no input", "/v1.24/containers/x/attach?stdout=1", None),
+    ];
+    for (name, target, expected) in rows {
+        let mut exchange = begin("POST", target, None).expect(name);
+        exchange.call(b"").expect(name);
+        assert_eq!(exchange.detach_keys(), None, "{name}: not before the reply");
+        exchange.respond(Reply::Attached { tty: true });
+        assert_eq!(exchange.detach_keys(), *expected, "{name}");
+    }
+}
+
+#[test]
+fn events_by_version() {
+    let id = ID;
+    let image = "b750fe79269d2ec9a3c593ef05b4332b1d1a02a62b4accb2c21d589ff2f5f2dc";
+    // Type, Action and Actor are told at every version; the rest came one by one.
+    let created = format!(
+        r#"{{"Action":"create","Actor":{{"Attributes":{{"image":"base:latest","name":"web"}},"ID":"{id}"}},"Type":"container","from":"base:latest","id":"{id}","status":"create","time":1374067924}}"#
+    );
+    let untagged = format!(
+        r#"{{"Action":"untag","Actor":{{"Attributes":{{"name":"sha256:{image}"}},"ID":"{image}"}},"Type":"image","id":"{image}","status":"untag","time":1374067925}}"#
+    );
+    let old = created.replace(r#""from":"base:latest","#, "");
+    assert_eq!(exchange("GET", "/v1.3/events").1, format!("{old}{untagged}"));
+    assert_eq!(exchange("GET", "/v1.4/events").1, format!("{created}{untagged}"));
+    assert_eq!(exchange("GET", "/v1.18/events").1, format!("{created}{untagged}"));
+    assert_eq!(exchange("GET", "/v1.19/events").1, format!("{created}\n{untagged}\n"));
+    let newest = exchange("GET", "/v1.24/events").1;
+    assert_eq!(newest.lines().count(), 3);
+    let first = format!(
+        r#"{{"status":"create","id":"{id}","from":"base:latest","Type":"container","Action":"create","Actor":{{"ID":"{id}","Attributes":{{"image":"base:latest","name":"web"}}}},"time":1374067924,"timeNano":1374067924000000001}}"#
+    );
+    assert_eq!(newest.lines().next(), Some(&*first));
+    let v21 = exchange("GET", "/v1.21/events").1;
+    assert!(
+        v21.contains(r#""timeNano":1374067924000000001"#) && v21.contains("Actor"),
+        "{v21}"
+    );
+}
+
+fn progress(version: &str, route: &str, messages: &[Value]) -> (Response, Vec<String>) {
+    let mut exchange = begin("POST", &format!("/v{version}{route}"), None).expect(route);
+    exchange.call(b"").expect(route);
+    let response = exchange.respond(Reply::ProgressStream);
+    let mut out = VecDeque::new();
+    for message in messages {
+        let message = serde_json::from_value(message.clone()).expect("progress");
+        exchange.item(Item::Progress(message), &mut out);
+    }
+    let pieces = out
+        .iter()
+        .map(|piece| String::from_utf8_lossy(piece).into_owned())
+        .collect();
+    (exchange.finish().unwrap_or(response), pieces)
+}
+
+#[test]
+fn progress_by_version() {
+    let status = json!({"status": format!("sha256:{ID}")});
+    let error = json!({"error": "no space"});
+    let step =
+        json!({"status": "Pulling", "id": "ab", "progress": "1 B/2 B", "progressDetail": {"current": 1, "total": 2}});
+    let import = "/images/create?fromSrc=-";
+    let (response, pieces) = progress("1.0", import, &[status.clone(), step.clone(), error.clone()]);
+    assert_eq!(response.body, ResponseBody::StreamUntilClose);
+    assert_eq!(content_type(&response), Some("application/vnd.docker.raw-stream"));
+    assert_eq!(
+        pieces,
+        [
+            format!("{ID}\r\n"),
+            "ab Pulling 1 B/2 B\r\n".into(),
+            "Error: no space\r\n".into()
+        ]
+    );
+    let (response, pieces) = progress("1.7", import, &[status.clone(), step.clone(), error]);
+    assert_eq!(response.body, ResponseBody::Stream);
+    assert_eq!(content_type(&response), Some("application/json"));
+    assert_eq!(
+        pieces,
+        [
+            format!("{{\"status\":\"{ID}\"}}\r\n"),
+            "{\"id\":\"ab\",\"progress\":\"1 B/2 B\",\"status\":\"Pulling\"}\r\n".into(),
+            "{\"error\":\"no space\",\"errorDetail\":{\"message\":\"no space\"}}\r\n".into(),
+        ]
+    );
+    let (_, pieces) = progress("1.24", import, &[status, step]);
+    assert_eq!(pieces, [
+        format!("{{\"status\":\"sha256:{ID}\"}}\r\n"),
+        "{\"id\":\"ab\",\"progress\":\"1 B/2 B\",\"progressDetail\":{\"current\":1,\"total\":2},\"status\":\"Pulling\"}\r\n"
+            .into(),
+    ]);
+}
+
+#[test]
+fn load_was_silent() {
+    let loaded = json!({"stream": "Loaded image: a:b\n"});
+    let error = json!({"error": "unexpected EOF"});
+    let (response, pieces) = progress("1.22", "/images/load", core::slice::from_ref(&loaded));
+    assert_eq!(
+        (response.status, response.body, pieces.len()),
+        (200, ResponseBody::None, 0)
+    );
+    let (response, pieces) = progress("1.22", "/images/load", &[loaded.clone(), error.clone()]);
+    assert_eq!(
+        (response.status, &*text(&response), pieces.len()),
+        (500, "unexpected EOF", 0)
+    );
+    let (response, pieces) = progress("1.23", "/images/load", &[loaded, error]);
+    assert_eq!(
+        (response.status, response.body, pieces.len()),
+        (200, ResponseBody::Stream, 2)
+    );
+}
+
+#[test]
+fn ping_tells_the_version() {
+    let (response, body) = exchange("GET", "/_ping");
+    assert_eq!(
+        (response.status, &*body, content_type(&response)),
+        (200, "OK", Some(PLAIN))
+    );
+    assert!(response.headers.contains(&("Api-Version", "1.24".into())));
+}
+
+#[test]
+fn items_of_another_stream_have_no_form() {
+    let mut exchange = begin("GET", "/v1.24/events", None).expect("events");
+    exchange.call(b"").expect("events");
+    let mut out = VecDeque::new();
+    exchange.item(Item::Output(StreamKind::Stdout, Bytes::from_static(b"x")), &mut out);
+    exchange.respond(Reply::EventStream);
+    exchange.item(Item::Output(StreamKind::Stdout, Bytes::from_static(b"x")), &mut out);
+    exchange.item(Item::Progress(model::Progress::default()), &mut out);
+    assert!(out.is_empty());
+    assert_eq!(exchange.finish(), None);
+}

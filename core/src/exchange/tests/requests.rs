@@ -1,0 +1,508 @@
+//! Requests of every era and the calls they become.
+
+use alloc::{borrow::ToOwned, format, string::String, vec};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{super::*, answer, begin, call};
+use crate::{ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, model};
+
+#[test]
+fn answers_without_a_call() {
+    for target in ["/", "*", "/nothing", "/v1.99/containers/json", "//"] {
+        let response = begin("OPTIONS", target, None).expect_err(target);
+        assert_eq!(
+            (response.status, &response.body),
+            (200, &ResponseBody::None),
+            "{target}"
+        );
+    }
+    let rows = [
+        ("//version", "/version"),
+        ("/v1.24//version?a=b", "/v1.24/version?a=b"),
+        ("/v1.24/containers/../version", "/v1.24/version"),
+        ("/./info", "/info"),
+        ("/../../info", "/info"),
+        ("/v1.24/images//x%20y/json", "/v1.24/images/x%20y/json"),
+        ("//", "/"),
+        ("/%2e%2e/%0d%0aSet-Cookie:x", "/%0D%0ASet-Cookie:x"),
+    ];
+    for (target, location) in rows {
+        let response = begin("GET", target, None).expect_err(target);
+        assert_eq!(response.status, 301, "{target}");
+        assert_eq!(response.headers, [("Location", location.into())], "{target}");
+    }
+}
+
+fn created(version: &str, body: Value) -> ContainerCreate {
+    let target = format!("/v{version}/containers/create?name=/n");
+    match call("POST", &target, &body.to_string()) {
+        Ok(Call::ContainerCreate(create)) => *create,
+        other => panic!("{version} {body}: {other:?}"),
+    }
+}
+
+/// What a create of `version` asks for, as far as `expected` says.
+#[test]
+fn creates_are_lifted() {
+    let rows = [
+        (
+            "nothing special",
+            "1.24",
+            json!({"Image": "a", "Cmd": "x y"}),
+            json!({"Config": {"Image": "a", "Cmd": ["x y"]}}),
+        ),
+        (
+            "other case",
+            "1.24",
+            json!({"image": "a", "HOSTCONFIG": {"memory": 9}}),
+            json!({"Config": {"Image": "a"}, "HostConfig": {"Memory": 9}}),
+        ),
+        (
+            "nulls",
+            "1.0",
+            json!({"Image": "a", "Env": null, "Volumes": {"/t": null}, "ExposedPorts": null}),
+            json!({"Config": {"Env": [], "Volumes": {"/t": {}}}}),
+        ),
+        (
+            "limits at the top",
+            "1.17",
+            json!({"Image": "a", "Memory": 9, "MemorySwap": -1, "CpuShares": 3, "Cpuset": "0,1"}),
+            json!({"HostConfig": {"Memory": 9, "MemorySwap": -1, "CpuShares": 3, "CpusetCpus": "0,1"}}),
+        ),
+        (
+            "limits at the top, newest",
+            "1.24",
+            json!({"Image": "a", "Memory": 9}),
+            json!({"HostConfig": {"Memory": 9}}),
+        ),
+        (
+            "limits in the host configuration win",
+            "1.18",
+            json!({"Image": "a", "Memory": 9, "HostConfig": {"Memory": 7}}),
+            json!({"HostConfig": {"Memory": 7}}),
+        ),
+        (
+            "zero gives way",
+            "1.18",
+            json!({"Image": "a", "Memory": 9, "HostConfig": {"Memory": 0}}),
+            json!({"HostConfig": {"Memory": 9}}),
+        ),
+        (
+            "volumes from, text",
+            "1.0",
+            json!({"Image": "a", "VolumesFrom": "b,c", "Dns": ["1.1.1.1"]}),
+            json!({"HostConfig": {"VolumesFrom": ["b", "c"], "Dns": ["1.1.1.1"]}}),
+        ),
+        (
+            "volumes from, empty",
+            "1.9",
+            json!({"Image": "a", "VolumesFrom": "", "Dns": null}),
+            json!({"HostConfig": {"VolumesFrom": [], "Dns": null}}),
+        ),
+        (
+            "privileged at the top",
+            "1.4",
+            json!({"Image": "a", "Privileged": true}),
+            json!({"HostConfig": {"Privileged": true}}),
+        ),
+        (
+            "disable network",
+            "1.11",
+            json!({"Image": "a", "DisableNetwork": true}),
+            json!({"Config": {"NetworkDisabled": true}}),
+        ),
+        (
+            "port specs",
+            "1.5",
+            json!({"Image": "a", "PortSpecs": ["80", "8080:81/udp", "127.0.0.1:1:2"]}),
+            json!({"Config": {"ExposedPorts": {"80/tcp": {}, "81/udp": {}, "2/tcp": {}}},
+                "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}],
+                                                "81/udp": [{"HostIp": "", "HostPort": "8080"}],
+                                                "2/tcp": [{"HostIp": "127.0.0.1", "HostPort": "1"}]}}}),
+        ),
+        (
+            "port specs beside bindings",
+            "1.14",
+            json!({"Image": "a", "PortSpecs": ["80"], "HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "7"}]}}}),
+            json!({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "7"}]}}}),
+        ),
+        (
+            "no port specs any more",
+            "1.15",
+            json!({"Image": "a", "PortSpecs": ["80"]}),
+            json!({"HostConfig": {"PortBindings": {}}}),
+        ),
+        (
+            "restart policy at the top",
+            "1.14",
+            json!({"Image": "a", "RestartPolicy": {"Name": "always"}}),
+            json!({"HostConfig": {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}}),
+        ),
+        (
+            "security options at the top",
+            "1.16",
+            json!({"Image": "a", "SecurityOpt": ["x"]}),
+            json!({"HostConfig": {"SecurityOpt": ["x"]}}),
+        ),
+        (
+            "volume driver at the top",
+            "1.20",
+            json!({"Image": "a", "VolumeDriver": "d"}),
+            json!({"HostConfig": {"VolumeDriver": "d"}}),
+        ),
+        (
+            "empty entry point was the image's",
+            "1.18",
+            json!({"Image": "a", "Entrypoint": []}),
+            json!({"Config": {"Entrypoint": null}}),
+        ),
+        (
+            "empty entry point is none",
+            "1.19",
+            json!({"Image": "a", "Entrypoint": []}),
+            json!({"Config": {"Entrypoint": []}}),
+        ),
+        (
+            "unknown keys",
+            "1.24",
+            json!({"Image": "a", "Nope": 1, "HostConfig": {"LxcConf": [{"Key": "k"}]}}),
+            json!({}),
+        ),
+    ];
+    for (name, version, body, expected) in rows {
+        let create = created(version, body);
+        assert_eq!(create.name.as_deref(), Some("n"), "{name}");
+        let found = json!({
+            "Config": serde_json::to_value(&create.config).expect(name),
+            "HostConfig": serde_json::to_value(&create.host_config).expect(name),
+        });
+        for (section, fields) in expected.as_object().expect(name) {
+            for (key, value) in fields.as_object().expect(name) {
+                let got = found[section].get(key).unwrap_or(&Value::Null);
+                assert_eq!(got, value, "{name}: {section}.{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_become_calls() {
+    let attach = |stdin| {
+        Call::ContainerAttach(ContainerAttach {
+            container: "x".into(),
+            stream: true,
+            stdin,
+            stdout: true,
+            ..Default::default()
+        })
+    };
+    let logs = |tail, since| {
+        let since = since_time(since);
+        Call::ContainerLogs(ContainerLogs {
+            container: "x".into(),
+            stdout: true,
+            tail,
+            since,
+            ..Default::default()
+        })
+    };
+    let inspect = |size| Call::ContainerInspect {
+        container: "x".into(),
+        size,
+    };
+    let stop = |grace_secs| Call::ContainerStop {
+        container: "x".into(),
+        grace_secs,
+    };
+    let tag = |force| Call::ImageTag {
+        image: "h:1/a/b:c".into(),
+        repository: "r".into(),
+        tag: "t".into(),
+        force,
+    };
+    let start = |host_config: Option<Value>| Call::ContainerStart {
+        container: "x".into(),
+        host_config: host_config.map(|config| serde_json::from_value(config).expect("host config")),
+    };
+    let remove = ContainerRemove {
+        container: "x".into(),
+        force: true,
+        volumes: true,
+        link: false,
+    };
+    let resize = || Call::ContainerResize {
+        container: "x".into(),
+        height: 40,
+        width: 80,
+    };
+    let import = ImageImport {
+        source: "-".into(),
+        repository: "r".into(),
+        tag: "t".into(),
+        changes: vec!["a".into(), "b".into()],
+        ..Default::default()
+    };
+    let rows = [
+        ("no version", "GET", "/info", "", Call::Info),
+        ("old version", "GET", "/v1.000000/info", "", Call::Info),
+        ("ping at every version", "GET", "/v1.0/_ping", "", Call::Ping),
+        (
+            "attach",
+            "POST",
+            "/v1.24/containers/x/attach?stream=1&stdout=1&stdin=1",
+            "",
+            attach(true),
+        ),
+        (
+            "attach, old switches",
+            "POST",
+            "/v1.0/containers/x/attach?stream=True&stdout=true&stdin=False",
+            "",
+            attach(false),
+        ),
+        ("escaped name", "GET", "/v1.24/containers/%78/json", "", inspect(false)),
+        ("sizes", "GET", "/v1.21/containers/x/json?size=1", "", inspect(true)),
+        (
+            "sizes not yet",
+            "GET",
+            "/v1.20/containers/x/json?size=1",
+            "",
+            inspect(false),
+        ),
+        (
+            "logs",
+            "GET",
+            "/v1.24/containers/x/logs?stdout=1&tail=10&since=5.5",
+            "",
+            logs(Some(10), Some((5, 500_000_000))),
+        ),
+        (
+            "logs: all",
+            "GET",
+            "/v1.24/containers/x/logs?stdout=1&tail=all&since=0",
+            "",
+            logs(None, None),
+        ),
+        (
+            "logs: no number",
+            "GET",
+            "/v1.24/containers/x/logs?stdout=1&tail=abc",
+            "",
+            logs(None, None),
+        ),
+        (
+            "logs: negative",
+            "GET",
+            "/v1.24/containers/x/logs?stdout=1&tail=-1",
+            "",
+            logs(None, None),
+        ),
+        (
+            "logs: none",
+            "GET",
+            "/v1.24/containers/x/logs?stdout=1&tail=0",
+            "",
+            logs(Some(0), None),
+        ),
+        (
+            "logs: bad time was ignored",
+            "GET",
+            "/v1.18/containers/x/logs?stdout=1&since=abc",
+            "",
+            logs(None, None),
+        ),
+        ("stop", "POST", "/v1.24/containers/x/stop?t=5", "", stop(Some(5))),
+        (
+            "stop: for ever",
+            "POST",
+            "/v1.24/containers/x/stop?t=-1",
+            "",
+            stop(Some(-1)),
+        ),
+        (
+            "stop: bad time was ignored",
+            "POST",
+            "/v1.22/containers/x/stop?t=abc",
+            "",
+            stop(None),
+        ),
+        (
+            "tag moves",
+            "POST",
+            "/v1.24/images/h:1/a/b:c/tag?repo=r&tag=t",
+            "",
+            tag(true),
+        ),
+        (
+            "tag stayed",
+            "POST",
+            "/v1.23/images/h:1/a/b:c/tag?repo=r&tag=t",
+            "",
+            tag(false),
+        ),
+        (
+            "tag forced",
+            "POST",
+            "/v1.0/images/h:1/a/b:c/tag?repo=r&tag=t&force=1",
+            "",
+            tag(true),
+        ),
+        ("start", "POST", "/v1.24/containers/x/start", "", start(None)),
+        (
+            "start: short bodies do not count",
+            "POST",
+            "/v1.24/containers/x/start",
+            "{  }",
+            start(None),
+        ),
+        ("start: empty", "POST", "/v1.12/containers/x/start", "{}", start(None)),
+        (
+            "start: configured",
+            "POST",
+            "/v1.12/containers/x/start",
+            r#"{"Binds":["/a:/b"],"privileged":true}"#,
+            start(Some(json!({"Binds": ["/a:/b"], "Privileged": true}))),
+        ),
+        (
+            "remove",
+            "DELETE",
+            "/v1.24/containers/x?v=1&force=1",
+            "",
+            Call::ContainerRemove(remove),
+        ),
+        ("resize", "POST", "/v1.0/containers/x/resize?h=40&w=80", "", resize()),
+        (
+            "resize by GET",
+            "GET",
+            "/v1.15/containers/x/resize?h=40&w=80",
+            "",
+            resize(),
+        ),
+        (
+            "import",
+            "POST",
+            "/v1.24/images/create?fromSrc=-&repo=r&tag=t&changes=a&changes=b",
+            "",
+            Call::ImageImport(import),
+        ),
+        (
+            "pull",
+            "POST",
+            "/v1.0/images/create?fromImage=a&fromSrc=",
+            "",
+            Call::ImagePull {
+                repository: "a".into(),
+                tag: String::new(),
+            },
+        ),
+        (
+            "kill",
+            "POST",
+            "/v1.24/containers/x/kill",
+            "",
+            Call::ContainerKill {
+                container: "x".into(),
+                signal: None,
+            },
+        ),
+        (
+            "kill: signal",
+            "POST",
+            "/v1.24/containers/x/kill?signal=9",
+            "",
+            Call::ContainerKill {
+                container: "x".into(),
+                signal: Some("9".into()),
+            },
+        ),
+    ];
+    for (name, method, target, body, expected) in rows {
+        assert_eq!(call(method, target, body), Ok(expected), "{name}: {target}");
+    }
+}
+
+fn since_time(time: Option<(i64, u32)>) -> Option<model::Timestamp> {
+    time.map(|(secs, nanos)| model::Timestamp { secs, nanos })
+}
+
+#[test]
+fn filters_and_lists() {
+    let list = |target: &str| match call("GET", target, "") {
+        Ok(Call::ContainerList(list)) => list,
+        other => panic!("{target}: {other:?}"),
+    };
+    let filter = "filters=%7B%22nope%22%3A%5B%22x%22%5D%2C%22status%22%3A%7B%22paused%22%3Atrue%7D%7D";
+    let old = list(&format!("/v1.22/containers/json?limit=3&since=a&before=b&{filter}"));
+    assert_eq!(old.filters.values("status"), ["paused"]);
+    assert!(old.filters.values("nope").is_empty());
+    assert_eq!(
+        (old.limit, old.since.as_deref(), old.before.as_deref()),
+        (Some(3), Some("a"), Some("b"))
+    );
+    assert_eq!(
+        list("/v1.18/containers/json?limit=abc&since=a").since.as_deref(),
+        Some("a")
+    );
+    assert!(list("/v1.2/containers/json").size && !list("/v1.3/containers/json").size);
+    match call("GET", "/v1.24/images/json?filter=busybox:1&all=1", "") {
+        Ok(Call::ImageList(images)) => assert_eq!(
+            (images.all, images.filters.values("reference")),
+            (true, &["busybox:1".to_owned()][..])
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn bodies_are_used() {
+    let rows = [
+        ("POST", "/containers/create", BodyUse::Gather),
+        ("POST", "/containers/x/start", BodyUse::Gather),
+        ("POST", "/images/load", BodyUse::Stream),
+        ("POST", "/images/create?fromSrc=-", BodyUse::Stream),
+        ("POST", "/images/create?fromSrc=http://x", BodyUse::Ignore),
+        ("POST", "/images/create?fromImage=a&fromSrc=-", BodyUse::Ignore),
+        ("POST", "/containers/x/attach", BodyUse::Ignore),
+        ("GET", "/version", BodyUse::Ignore),
+    ];
+    for (method, target, expected) in rows {
+        let mut exchange = begin(method, target, None).expect(target);
+        assert_eq!(exchange.body(), expected, "{target}");
+        if expected != BodyUse::Gather {
+            let call = exchange.call(b"").expect(target);
+            assert_eq!(call.streams_body(), expected == BodyUse::Stream, "{target}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_request_panics(
+        method in "GET|POST|PUT|DELETE|HEAD|X",
+        version in "|/v1\\.[0-9]{1,2}|/v[0-9.]{0,6}",
+        path in "/(containers|images)/(json|create|load|[a-z/:%0-9.]{0,12})(/(json|start|attach|logs|tag|resize))?|.{0,30}",
+        query in "(\\?(h|w|t|since|filters|fromSrc|size|stdout|limit)=.{0,8}(&[a-z]{0,4}=.{0,4})?)?",
+        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd)\":.{0,12}\\}?)|.{0,8}",
+    ) {
+        let target = format!("{version}{path}{query}");
+        if let Ok(mut exchange) = begin(&method, &target, Some("application/json"))
+            && let Ok(call) = exchange.call(body.as_bytes())
+        {
+            let (response, _) = answer(&mut exchange, &call);
+            prop_assert!((200..600).contains(&response.status));
+        }
+    }
+
+    #[test]
+    fn redirects_lead_to_clean_paths(path in "(/[a-z.]{0,3}){1,6}") {
+        if let Err(response) = begin("GET", &path, None)
+            && response.status == 301
+        {
+            let location = response.headers.first().map(|(_, value)| value.clone().into_owned()).expect("Location");
+            let again = begin("GET", &location, None);
+            prop_assert!(again.err().is_none_or(|again| again.status != 301), "{} -> {}", path, location);
+        }
+    }
+}

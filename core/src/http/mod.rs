@@ -1,0 +1,22 @@
+//! HTTP/1.0 and HTTP/1.1, server side, without I/O and without Docker (RFC 9110, RFC 9112).
+//!
+//! [`Server`] is one connection: bytes in, [`ServerEvent`]s and bytes out. It frames requests and answers, keeps
+//! connections alive, refuses what is ambiguous, and hands the connection over when it is hijacked. It knows no route
+//! and no JSON. The decoders it is made of are usable (and fuzzed) by themselves.
+
+mod body;
+mod chunked;
+mod head;
+mod queue;
+mod server;
+mod token;
+mod write;
+
+pub use self::{
+    body::{BodyLength, Portion},
+    chunked::ChunkedDecoder,
+    head::{HeadScanner, Headers, HttpVersion, ParsedHead, RequestHead, Scan, parse_head},
+    server::{Request, Server, ServerEvent},
+    write::{Answer, AnswerBody},
+};
+pub use crate::cycle::OutOfTurn;

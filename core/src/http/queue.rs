@@ -1,0 +1,146 @@
+//! Bytes that wait to be sent.
+//!
+//! Payload is queued as it is, without a copy, and copied once into the memory the transport brings. Small pieces
+//! (heads, chunk lines, frame headers) are gathered, so that they cost no allocation each.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use bytes::{Buf, Bytes};
+
+/// A queue of bytes in order.
+#[derive(Debug, Default)]
+pub(crate) struct OutputQueue {
+    pieces: VecDeque<Piece>,
+    /// The sum of what the pieces hold.
+    len: usize,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// Ours; `sent` bytes at its front are out. `sent < bytes.len()`.
+    Gathered { bytes: Vec<u8>, sent: usize },
+    /// Shared with whoever queued it; never empty.
+    Shared(Bytes),
+}
+
+impl OutputQueue {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Queues a copy.
+    pub(crate) fn push_slice(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.len += bytes.len();
+        match self.pieces.back_mut() {
+            Some(Piece::Gathered { bytes: gathered, .. }) if gathered.len() < GATHERED_BYTES_MAX => {
+                gathered.extend_from_slice(bytes);
+            }
+            _ => self.pieces.push_back(Piece::Gathered {
+                bytes: bytes.to_vec(),
+                sent: 0,
+            }),
+        }
+    }
+
+    /// Queues bytes, without a copy unless they are few.
+    pub(crate) fn push(&mut self, bytes: Bytes) {
+        if bytes.len() <= COPIED_BYTES_MAX {
+            self.push_slice(&bytes);
+        } else {
+            self.len += bytes.len();
+            self.pieces.push_back(Piece::Shared(bytes));
+        }
+    }
+
+    /// Moves as much as fits into `out`, from as many pieces as it takes; returns how much that was.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) -> usize {
+        let mut filled = 0;
+        while let Some(piece) = self.pieces.front_mut() {
+            let Some(room) = out.get_mut(filled..).filter(|room| !room.is_empty()) else {
+                break;
+            };
+            let waiting = match piece {
+                Piece::Gathered { bytes, sent } => bytes.get(*sent..).unwrap_or_default(),
+                Piece::Shared(bytes) => &bytes[..],
+            };
+            let len = waiting.len().min(room.len());
+            if let (Some(slot), Some(part)) = (room.get_mut(..len), waiting.get(..len)) {
+                slot.copy_from_slice(part);
+            }
+            let is_over = len == waiting.len();
+            filled += len;
+            if is_over {
+                self.pieces.pop_front();
+            } else {
+                match piece {
+                    Piece::Gathered { sent, .. } => *sent += len,
+                    Piece::Shared(bytes) => bytes.advance(len),
+                }
+            }
+        }
+        self.len -= filled;
+        filled
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Pieces up to this size are copied: cheaper than a reference count and a queue entry.
+const COPIED_BYTES_MAX: usize = 256;
+
+/// A gathered piece of this size is not added to, so that memory is given back while a queue lives on.
+const GATHERED_BYTES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn everything_comes_out_in_order(
+            pieces in prop::collection::vec((any::<bool>(), 0usize..600), 0..30),
+            room in 1usize..900,
+        ) {
+            let mut queue = OutputQueue::default();
+            let (mut queued, mut sent) = (Vec::new(), Vec::new());
+            let mut out = vec![0; room];
+            for (at, (copy, len)) in pieces.into_iter().enumerate() {
+                let bytes = vec![at as u8; len];
+                queued.extend_from_slice(&bytes);
+                if copy { queue.push_slice(&bytes) } else { queue.push(Bytes::from(bytes)) }
+                if at % 3 == 0 {
+                    let filled = queue.fill(&mut out);
+                    sent.extend_from_slice(&out[..filled]);
+                }
+                prop_assert_eq!(queue.len(), queued.len() - sent.len());
+            }
+            while !queue.is_empty() {
+                let filled = queue.fill(&mut out);
+                prop_assert!(filled == room || queue.is_empty(), "the memory brought is used up");
+                sent.extend_from_slice(&out[..filled]);
+            }
+            prop_assert!(queue.pieces.is_empty());
+            prop_assert_eq!(sent, queued);
+        }
+    }
+
+    #[test]
+    fn no_room_takes_nothing() {
+        let mut queue = OutputQueue::default();
+        queue.push_slice(b"x");
+        assert_eq!((queue.fill(&mut []), queue.len()), (0, 1));
+    }
+}

@@ -1,0 +1,27 @@
+//! The objects of the API in their newest shape (v1.24), as Rust types that serialise to it.
+//!
+//! Keys, types and meaning are those of the Engine API v1.24 document. Fields that a client may leave out are
+//! [`Option`]s or have an empty default; `null` and absent mean the same when reading. Older shapes are made from
+//! these by `dialect`, on JSON, never here.
+
+mod container;
+mod event;
+mod filters;
+mod image;
+mod network;
+mod null;
+mod system;
+mod timestamp;
+
+pub use self::{
+    container::{
+        BlkioWeight, Container, ContainerConfig, ContainerState, ContainerSummary, DeviceMapping, Empty, HealthConfig,
+        HostConfig, LogConfig, MountPoint, NetworkModeOnly, PortSummary, RestartPolicy, ThrottleRate, Ulimit,
+    },
+    event::{Actor, Event, Progress, ProgressDetail},
+    filters::Filters,
+    image::{GraphDriver, Image, ImageRemoval, ImageSummary, RootFs},
+    network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},
+    system::{IndexConfig, Info, PluginNames, RegistryConfig, Version},
+    timestamp::{Timestamp, TimestampError},
+};

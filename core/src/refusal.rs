@@ -1,0 +1,149 @@
+//! Why a call failed, as facts.
+//!
+//! The daemon says what happened; the wording and the status belong to the API version of the request (a missing
+//! container was `no such id: x` in 2013 and is `No such container: x` since v1.19), so both are decided in `dialect`.
+
+use alloc::string::String;
+
+/// The reason of a failed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A parameter cannot be used; the text names it and says why.
+    BadParameter(String),
+    /// The container's name cannot be used.
+    BadContainerName {
+        /// As the client wrote it.
+        name: String,
+    },
+    /// The image reference does not follow the grammar.
+    BadReference {
+        /// As the client wrote it.
+        reference: String,
+        /// What is wrong with it, in Docker's words: `repository name must be lowercase`, `invalid tag format`, …
+        why: &'static str,
+    },
+    /// The signal is not known.
+    BadSignal {
+        /// As the client wrote it.
+        signal: String,
+    },
+    /// The signal's number is out of range.
+    BadSignalNumber {
+        /// The container as the client named it.
+        container: String,
+        /// As the client wrote it.
+        signal: String,
+    },
+    /// The container exists but does not run.
+    ContainerNotRunning {
+        /// Full id.
+        id: String,
+        /// The container as the client named it.
+        name: String,
+    },
+    /// The container runs and the call needs it stopped (remove without force).
+    ContainerRunning {
+        /// Full id.
+        id: String,
+    },
+    /// The container is being removed by another call.
+    RemovalInProgress {
+        /// The container as the client named it.
+        name: String,
+    },
+    /// Another container has the name.
+    NameInUse {
+        /// The wished name, without leading slash.
+        name: String,
+        /// Full id of the container that has it.
+        holder: String,
+    },
+    /// The image cannot be removed.
+    ImageInUse(ImageUse),
+    /// The request needs something that gantry does not do (yet). The text names it.
+    NotSupported(String),
+    /// Neither the request nor the image says what to run.
+    NoCommand,
+    /// The body holds no configuration at all.
+    NoConfig,
+    /// No such container.
+    NoSuchContainer {
+        /// As the client wrote it.
+        name: String,
+    },
+    /// No such image.
+    NoSuchImage {
+        /// As the client wrote it.
+        reference: String,
+    },
+    /// An id prefix fits several objects.
+    AmbiguousId {
+        /// As the client wrote it.
+        prefix: String,
+    },
+    /// The image has this tag already and `force` was not given.
+    TagInUse {
+        /// Repository and tag.
+        reference: String,
+        /// Id of the image that has it.
+        holder: String,
+    },
+    /// The container's program could not be started.
+    StartFailed {
+        /// The container as the client named it.
+        name: String,
+        /// What kind of failure; clients derive 125, 126 and 127 from it.
+        cause: StartFailure,
+        /// What happened, naming the step and the operating system's error.
+        message: String,
+    },
+    /// The host failed; the text names the step and the operating system's error.
+    Internal(String),
+}
+
+/// Why a container's program could not be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFailure {
+    /// The program does not exist in the image (clients exit with 127).
+    NotFound,
+    /// The program exists and cannot be executed (clients exit with 126).
+    NotExecutable,
+    /// Anything else (clients exit with 125, 128 in old ones).
+    Other,
+}
+
+/// Why an image cannot be removed. Ids are full ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageUse {
+    /// A running container uses it; force does not help.
+    Running {
+        /// Reference as the client wrote it.
+        reference: String,
+        /// Image id, without `sha256:`.
+        image: String,
+        /// Container id.
+        container: String,
+    },
+    /// A stopped container uses it.
+    Stopped {
+        /// Reference as the client wrote it.
+        reference: String,
+        /// Image id, without `sha256:`.
+        image: String,
+        /// Container id.
+        container: String,
+        /// The client named a tag (not an id).
+        by_tag: bool,
+    },
+    /// Several tags name it and the client gave its id.
+    SeveralTags {
+        /// Image id, without `sha256:`.
+        image: String,
+    },
+    /// Another image is built on it.
+    HasChildren {
+        /// Image id, without `sha256:`.
+        image: String,
+    },
+}

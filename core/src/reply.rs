@@ -1,0 +1,89 @@
+//! What the daemon answers, in the newest shape.
+//!
+//! A call is answered by exactly one [`Reply`]. The replies that open a stream are followed by [`Item`]s until the
+//! daemon finishes or aborts it. How each looks on the wire (status, headers, JSON keys, framing) is decided by the
+//! version the request named; see `dialect`.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+use bytes::Bytes;
+
+use crate::{framing::StreamKind, model, refusal::Refusal};
+
+/// The answer to one [`Call`](crate::Call).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// `POST /containers/create`.
+    ContainerCreated {
+        /// The new container's id, 64 hexadecimal digits.
+        id: String,
+        /// What the daemon could not grant, for people.
+        warnings: Vec<String>,
+    },
+    /// `GET /containers/json`.
+    ContainerList(Vec<model::ContainerSummary>),
+    /// `GET /containers/{id}/json`.
+    Container(Box<model::Container>),
+    /// `POST /containers/{id}/wait`.
+    ContainerExited {
+        /// Exit code: the process's own, or 128 + signal number.
+        status_code: i64,
+    },
+    /// Done, nothing to say: kill, start, stop, remove, resize, tag.
+    Done,
+    /// `GET /images/{name}/json`.
+    Image(Box<model::Image>),
+    /// `GET /images/json`.
+    ImageList(Vec<model::ImageSummary>),
+    /// `DELETE /images/{name}`: what happened, in order.
+    ImageRemoved(Vec<model::ImageRemoval>),
+    /// `GET /info`.
+    Info(Box<model::Info>),
+    /// The state asked for is there already (start of a running container, stop of a stopped one).
+    NotModified,
+    /// `GET /_ping`.
+    Pong,
+    /// The call failed.
+    Refused(Refusal),
+    /// `GET /version`.
+    Version(Box<model::Version>),
+
+    /// Opens the hijacked stream of `POST /containers/{id}/attach`; [`Item::Output`] follows, and input arrives as
+    /// [`Event::Input`](crate::Event::Input).
+    Attached {
+        /// The container has a terminal: the stream is raw, and the detach keys are looked for.
+        tty: bool,
+    },
+    /// Opens the stream of `GET /events`; [`Item::Event`] follows.
+    EventStream,
+    /// Opens the stream of `GET /containers/{id}/logs`; [`Item::Output`] follows.
+    Logs {
+        /// The container has a terminal: the stream is raw.
+        tty: bool,
+    },
+    /// Opens the progress stream of an image import, load or pull; [`Item::Progress`] follows.
+    ProgressStream,
+}
+
+impl Reply {
+    /// Whether [`Item`]s follow.
+    pub fn opens_stream(&self) -> bool {
+        matches!(
+            self,
+            Self::Attached { .. } | Self::EventStream | Self::Logs { .. } | Self::ProgressStream
+        )
+    }
+}
+
+/// One piece of a stream that a [`Reply`] opened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item {
+    /// A container event.
+    Event(Box<model::Event>),
+    /// Bytes a container wrote.
+    Output(StreamKind, Bytes),
+    /// The work failed after its stream was opened: the last item of a progress stream.
+    Failed(Refusal),
+    /// A line of progress.
+    Progress(model::Progress),
+}

@@ -1,0 +1,107 @@
+//! Sizes never matter: any cut of what comes in gives the same events, any size of write the same bytes.
+
+use gantry_core::{Connection, Event, Limits};
+use proptest::prelude::*;
+
+use super::scenario::{CREATE_HEAD, KILL, LOAD_HEAD, LOGS, PING, Scenario, UPGRADE, attach, obliging};
+
+/// Also writes into every stream it opens and ends it, and echoes input.
+fn talkative(connection: &mut Connection, event: &Event) {
+    obliging(connection, event);
+    let stdout = |bytes| gantry_core::Item::Output(gantry_core::framing::StreamKind::Stdout, bytes);
+    match event {
+        Event::Call {
+            id,
+            call: gantry_core::Call::ContainerLogs(_),
+        } => {
+            connection.send(*id, stdout("some".into())).unwrap();
+            connection.send(*id, stdout("x".repeat(1000).into())).unwrap();
+            connection.finish(*id).unwrap();
+        }
+        Event::Input { id, bytes } => connection.send(*id, stdout(bytes.clone())).unwrap(),
+        Event::InputEnd { id } => connection.finish(*id).unwrap(),
+        _ => {}
+    }
+}
+
+/// Events with neighbouring bytes joined, the bytes sent, and how it ended.
+fn run(wire: &[u8], cuts: &[usize], write_bytes: usize, limits: Limits) -> (Vec<String>, Vec<u8>, bool, bool) {
+    let mut scenario = Scenario::with_limits(talkative, limits);
+    scenario.write_bytes = write_bytes;
+    let (mut rest, mut cuts) = (wire, cuts.iter().cycle());
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+        scenario.receive(piece);
+        rest = after;
+    }
+    if scenario.untaken.is_empty() {
+        scenario.eof();
+    }
+    let mut events: Vec<String> = vec![];
+    let mut joined: Vec<u8> = vec![];
+    for event in &scenario.events {
+        match event {
+            Event::Body { bytes, .. } | Event::Input { bytes, .. } => joined.extend_from_slice(bytes),
+            other => {
+                events.push(format!("{joined:?}"));
+                joined.clear();
+                events.push(format!("{other:?}"));
+            }
+        }
+    }
+    events.push(format!("{joined:?}"));
+    (events, scenario.sent, scenario.is_shut, scenario.is_closed)
+}
+
+/// A request of a real client, of an odd one, or a broken one.
+fn request() -> impl Strategy<Value = String> {
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n";
+    prop_oneof![
+        4 => Just(PING.to_owned()),
+        2 => Just(KILL.to_owned()),
+        2 => Just(LOGS.to_owned()),
+        1 => Just(format!("\r\n{}", PING.replace("\r\n", "\n"))),
+        2 => Just(format!("{CREATE_HEAD}Content-Length: 13\r\n\r\n{{\"Image\":\"a\"}}")),
+        2 => Just(format!("{CREATE_HEAD}{chunked}d\r\n{{\"Image\":\"a\"}}\r\n0\r\n\r\n")),
+        2 => Just(format!("{LOAD_HEAD}{chunked}5;x\r\nhello\r\n6\r\n\r\nworl\r\n0\r\nT: v\r\n\r\n")),
+        1 => Just(format!("{LOAD_HEAD}Expect: 100-continue\r\nContent-Length: 3\r\n\r\ntar")),
+        1 => Just("GET /v1.24/nowhere HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody".to_owned()),
+        1 => Just(attach("none", "")),
+        1 => Just(format!("{LOAD_HEAD}{chunked}5\r\nhello world\r\n0\r\n\r\n")),
+        1 => Just(format!("{LOAD_HEAD}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello")),
+        1 => "[A-Z]{0,4}[ \r\n:/]{0,3}[ -~]{0,20}\r?\n".prop_map(|line| line),
+        1 => Just(format!("{}ls\n\u{10}", attach("tty", UPGRADE))),
+        1 => Just(format!("{}echo\u{10}\u{11}more", attach("tty", ""))),
+        1 => Just(format!("{}3\r\nabc\r\n0\r\n\r\nraw", attach("c", chunked.trim_end_matches("\r\n")).trim_end().to_owned() + "\r\n\r\n")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sizes_do_not_matter(
+        requests in prop::collection::vec(request(), 1..6),
+        cuts in prop::collection::vec(1usize..40, 1..8),
+        write_bytes in 1usize..50,
+    ) {
+        let wire = requests.concat();
+        let whole = run(wire.as_bytes(), &[usize::MAX], 65536, Limits::default());
+        let cut = run(wire.as_bytes(), &cuts, write_bytes, Limits::default());
+        // Output of an echo follows the cuts of its input, so its frame headers differ.
+        let echoes = wire.contains("/c/attach") || wire.contains("/tty/attach");
+        prop_assert_eq!(&whole.0, &cut.0);
+        prop_assert_eq!((whole.2, whole.3), (cut.2, cut.3));
+        if !echoes {
+            prop_assert_eq!(String::from_utf8_lossy(&whole.1), String::from_utf8_lossy(&cut.1));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic_and_stay_bounded(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        cuts in prop::collection::vec(1usize..20, 1..4),
+    ) {
+        let _ = run(&bytes, &cuts, 16, Limits::default());
+    }
+}

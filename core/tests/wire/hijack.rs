@@ -1,0 +1,184 @@
+//! Attach: leaving HTTP, half-close in both directions, and the detach keys.
+
+use std::time::Duration;
+
+use gantry_core::{Event, Limits, Reply, driver::Protocol};
+
+use super::scenario::{FIRST, PING, Scenario, UPGRADE, attach, obliging, passive};
+
+#[test]
+fn the_two_heads() {
+    let old = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+    let new = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+               Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let table: &[(&str, &str, &str)] = &[
+        ("plain", "", old),
+        ("length 0", "Content-Length: 0\r\nContent-Type: text/plain\r\n", old),
+        (
+            "stream type",
+            "Content-Type: application/vnd.docker.raw-stream\r\n",
+            old,
+        ),
+        ("upgrade", UPGRADE, new),
+        (
+            "upgrade in odd case",
+            "connection: keep-alive, UPGRADE\r\nupgrade: TCP\r\n",
+            new,
+        ),
+        ("only Upgrade", "Upgrade: tcp\r\n", old),
+        ("only Connection", "Connection: Upgrade\r\n", old),
+        ("another protocol", "Connection: Upgrade\r\nUpgrade: websocket\r\n", old),
+    ];
+    for (name, headers, expected) in table {
+        let mut scenario = Scenario::new(obliging);
+        scenario.receive(attach("c", headers));
+        assert_eq!(scenario.take_text(), *expected, "{name}");
+        assert_eq!(
+            scenario.send(FIRST, "out").take_text(),
+            "\u{1}\0\0\0\0\0\0\u{3}out",
+            "{name}: no chunks"
+        );
+    }
+}
+
+#[test]
+fn early_bytes_are_input_and_never_a_request() {
+    let mut scenario = Scenario::new(passive);
+    scenario.receive(attach("c", UPGRADE) + PING);
+    assert!(scenario.input().is_empty(), "not before the reply");
+    scenario.respond(FIRST, Reply::Attached { tty: false }).receive(PING);
+    assert_eq!(scenario.input(), PING.repeat(2).as_bytes());
+    assert_eq!(scenario.calls().len(), 1);
+}
+
+#[test]
+fn a_body_of_the_request_is_input() {
+    let mut scenario = Scenario::new(obliging);
+    scenario
+        .receive(attach("c", "Content-Length: 5\r\n") + "hello, world")
+        .eof();
+    assert_eq!(scenario.input(), b"hello, world");
+}
+
+#[test]
+fn output_goes_on_after_the_client_closed_its_half() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", UPGRADE)).receive("last").eof();
+    assert_eq!(scenario.events.last(), Some(&Event::InputEnd { id: FIRST }));
+    assert!(!scenario.is_shut && !scenario.is_closed);
+    scenario.send(FIRST, "still here").finish(FIRST);
+    assert!(scenario.text().ends_with("still here"));
+    assert!(scenario.is_shut && scenario.is_closed);
+    assert_eq!(scenario.count(|event| matches!(event, Event::InputEnd { .. })), 1);
+}
+
+#[test]
+fn after_the_last_output_input_is_discarded_until_fin() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", UPGRADE)).send(FIRST, "bye").finish(FIRST);
+    assert!(scenario.is_shut && !scenario.is_closed);
+    scenario.receive(vec![b'x'; 1_000_000]).receive(PING);
+    assert!(scenario.untaken.is_empty() && scenario.input().is_empty());
+    scenario.eof();
+    assert!(scenario.is_closed);
+    assert_eq!(scenario.count(|event| !matches!(event, Event::Call { .. })), 0);
+}
+
+#[test]
+fn lingering_has_an_end() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", "")).finish(FIRST);
+    let linger = Limits::default().linger_timeout;
+    assert_eq!(scenario.deadline, Some(scenario.now + linger));
+    scenario.pass(linger - Duration::from_millis(1)).receive("more");
+    assert!(!scenario.is_closed);
+    scenario.pass(Duration::from_millis(1));
+    assert!(scenario.is_closed);
+}
+
+#[test]
+fn fin_comes_after_all_output() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("tty", ""));
+    scenario.write_bytes = 0;
+    scenario.send(FIRST, "one").send(FIRST, "two").finish(FIRST);
+    assert!(!scenario.is_shut && scenario.connection.output_queued() > 0);
+    scenario.write_bytes = 2;
+    scenario.drive();
+    assert!(scenario.is_shut && scenario.text().ends_with("\r\n\r\nonetwo"));
+}
+
+#[test]
+fn paused_input_is_bounded_and_its_end_comes_last() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", UPGRADE));
+    scenario.connection.pause_input(FIRST, true);
+    scenario.receive(vec![b'x'; 100_000]);
+    assert_eq!(100_000 - scenario.untaken.len(), Limits::default().input_bytes_max);
+    scenario.connection.pause_input(FIRST, false);
+    scenario.drive();
+    scenario.connection.pause_input(FIRST, true);
+    scenario.receive("end").eof();
+    assert_eq!(scenario.input().len(), 100_000);
+    scenario.connection.pause_input(FIRST, false);
+    scenario.drive();
+    assert_eq!(scenario.input().len(), 100_003);
+    assert_eq!(scenario.events.last(), Some(&Event::InputEnd { id: FIRST }));
+}
+
+#[test]
+fn detach_keys_end_the_stream_of_a_terminal() {
+    let mut scenario = Scenario::new(obliging);
+    scenario
+        .receive(attach("tty", UPGRADE))
+        .receive("ls\n\x10")
+        .receive("\x10")
+        .receive("\x11rm\n");
+    assert_eq!(scenario.input(), b"ls\n\x10");
+    assert_eq!(scenario.events.last(), Some(&Event::Detached { id: FIRST }));
+    assert!(scenario.is_shut && !scenario.is_closed);
+    scenario.receive("rm\n").eof();
+    assert!(scenario.is_closed);
+    assert_eq!(
+        scenario.events.last(),
+        Some(&Event::Detached { id: FIRST }),
+        "and no end of input"
+    );
+}
+
+#[test]
+fn a_part_of_the_keys_is_input_when_the_client_closes() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("tty", UPGRADE)).receive("\x10");
+    assert!(scenario.input().is_empty());
+    scenario.eof();
+    assert_eq!(scenario.input(), b"\x10");
+    assert_eq!(scenario.events.last(), Some(&Event::InputEnd { id: FIRST }));
+}
+
+#[test]
+fn without_terminal_or_input_keys_mean_nothing() {
+    let without_stdin = attach("tty", UPGRADE).replace("stdin=1", "stdin=0");
+    for (name, request) in [("no terminal", attach("c", UPGRADE)), ("no input", without_stdin)] {
+        let mut scenario = Scenario::new(obliging);
+        scenario.receive(request + "\x10\x11");
+        assert_eq!(scenario.input(), b"\x10\x11", "{name}");
+    }
+}
+
+#[test]
+fn keys_of_the_request_replace_the_usual_ones() {
+    let request = attach("tty", UPGRADE).replace("stdin=1", "stdin=1&detachKeys=a,ctrl-b");
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(request + "\x10\x11aa\x02");
+    assert_eq!(scenario.input(), b"\x10\x11a");
+    assert_eq!(scenario.events.last(), Some(&Event::Detached { id: FIRST }));
+}
+
+#[test]
+fn a_reset_tells_the_daemon() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", UPGRADE)).reset();
+    assert_eq!(scenario.events.last(), Some(&Event::Aborted { id: FIRST }));
+    assert!(scenario.is_closed);
+}
