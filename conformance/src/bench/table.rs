@@ -1,0 +1,240 @@
+//! Figures of a run and their Markdown table: three numbers per daemon and the ratio to the first daemon.
+
+use std::fmt::Write as _;
+
+/// What a figure counts, and so whether more is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Microseconds per megabyte moved.
+    MicrosPerMegabyte,
+    /// Mebibytes of memory.
+    Mebibytes,
+    /// Millions of bytes per second.
+    MegabytesPerSecond,
+    /// Microseconds.
+    Micros,
+    /// Milliseconds.
+    Millis,
+    /// So many per second.
+    PerSecond,
+}
+
+impl Unit {
+    fn more_is_better(self) -> bool {
+        matches!(self, Self::MegabytesPerSecond | Self::PerSecond)
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::MicrosPerMegabyte => "µs/MB",
+            Self::Mebibytes => "MiB",
+            Self::MegabytesPerSecond => "MB/s",
+            Self::Micros => "µs",
+            Self::Millis => "ms",
+            Self::PerSecond => "1/s",
+        }
+    }
+}
+
+/// All figures of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    names: Vec<String>,
+    rows: Vec<Row>,
+    failures: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    what: String,
+    unit: Unit,
+    /// One list per daemon.
+    samples: Vec<Vec<f64>>,
+}
+
+impl Table {
+    /// An empty table for these daemons.
+    pub fn new(names: Vec<String>) -> Self {
+        Self {
+            names,
+            rows: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// The daemons, in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Adds a figure for daemon number `contender`.
+    pub fn put(&mut self, what: &str, unit: Unit, contender: usize, value: f64) {
+        let at = self
+            .rows
+            .iter()
+            .position(|row| row.what == what && row.unit == unit)
+            .unwrap_or_else(|| {
+                let samples = vec![Vec::new(); self.names.len()];
+                self.rows.push(Row {
+                    what: what.to_owned(),
+                    unit,
+                    samples,
+                });
+                self.rows.len() - 1
+            });
+        self.rows[at].samples[contender].push(value);
+    }
+
+    /// Notes that something could not be measured.
+    pub fn fail(&mut self, what: String) {
+        self.failures.push(what);
+    }
+
+    /// What could not be measured.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// The Markdown tables: one where less is better, one where more is better.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        for (more, title) in [
+            (false, "less is better: p50 / p90 / min"),
+            (true, "more is better: p50 / p10 / max"),
+        ] {
+            let rows: Vec<&Row> = self
+                .rows
+                .iter()
+                .filter(|row| row.unit.more_is_better() == more)
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let _ = write!(out, "| {title} | unit | rounds |");
+            for name in &self.names {
+                let _ = write!(out, " {name} |");
+            }
+            for name in self.names.iter().skip(1) {
+                let _ = write!(out, " {name} : {} |", self.names[0]);
+            }
+            let _ = writeln!(out, "\n|{}", " --- |".repeat(3 + self.names.len() * 2 - 1));
+            for row in rows {
+                row.markdown(&mut out);
+            }
+            out.push('\n');
+        }
+        for failure in &self.failures {
+            let _ = writeln!(out, "FAILED {failure}");
+        }
+        out
+    }
+}
+
+impl Row {
+    fn markdown(&self, out: &mut String) {
+        let counts: Vec<String> = self.samples.iter().map(|samples| samples.len().to_string()).collect();
+        let all_alike = counts.iter().all(|count| *count == counts[0]);
+        let counts = if all_alike { counts[0].clone() } else { counts.join("/") };
+        let _ = write!(out, "| {} | {} | {counts} |", self.what, self.unit.label());
+        let summaries: Vec<Option<Summary>> = self
+            .samples
+            .iter()
+            .map(|samples| Summary::of(samples, self.unit.more_is_better()))
+            .collect();
+        for summary in &summaries {
+            let _ = match summary {
+                Some(s) => write!(out, " {} / {} / {} |", short(s.middle), short(s.bad), short(s.best)),
+                None => write!(out, " - |"),
+            };
+        }
+        for other in summaries.iter().skip(1) {
+            let _ = match (&summaries[0], other) {
+                (Some(first), Some(other)) if first.middle > 0.0 => {
+                    write!(out, " {}× |", short(other.middle / first.middle))
+                }
+                _ => write!(out, " - |"),
+            };
+        }
+        out.push('\n');
+    }
+}
+
+/// Middle, nearly worst and best of some figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Summary {
+    middle: f64,
+    bad: f64,
+    best: f64,
+}
+
+impl Summary {
+    fn of(samples: &[f64], more_is_better: bool) -> Option<Self> {
+        let mut sorted = samples.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        if more_is_better {
+            sorted.reverse();
+        }
+        Some(Self {
+            middle: rank(&sorted, 0.5)?,
+            bad: rank(&sorted, 0.9)?,
+            best: *sorted.first()?,
+        })
+    }
+}
+
+/// Nearest-rank percentile: the smallest figure that at least this share of all does not exceed.
+fn rank(sorted: &[f64], share: f64) -> Option<f64> {
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(place.max(1) - 1).copied()
+}
+
+/// Three significant digits, thousands whole.
+fn short(value: f64) -> String {
+    let places = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.places$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let ten: Vec<f64> = (1..=10).map(f64::from).collect();
+        type Case<'a> = (&'a str, &'a [f64], bool, Option<(f64, f64, f64)>);
+        let table: &[Case<'_>] = &[
+            ("ten times", &ten, false, Some((5.0, 9.0, 1.0))),
+            ("ten rates", &ten, true, Some((6.0, 2.0, 10.0))),
+            ("one", &[3.0], false, Some((3.0, 3.0, 3.0))),
+            ("two", &[4.0, 3.0], false, Some((3.0, 4.0, 3.0))),
+            ("none", &[], false, None),
+        ];
+        for (name, samples, more, expected) in table {
+            let expected = expected.map(|(middle, bad, best)| Summary { middle, bad, best });
+            assert_eq!(Summary::of(samples, *more), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_table_shows_ratios_to_the_first_and_gaps() {
+        let mut table = Table::new(vec!["a".to_owned(), "b".to_owned()]);
+        table.put("cycle", Unit::Millis, 0, 200.0);
+        table.put("cycle", Unit::Millis, 1, 5.0);
+        table.put("only a", Unit::PerSecond, 0, 7.25);
+        table.fail("b: only a: refused".to_owned());
+        let expected = "\
+            | less is better: p50 / p90 / min | unit | rounds | a | b | b : a |\n\
+            | --- | --- | --- | --- | --- | --- |\n\
+            | cycle | ms | 1 | 200 / 200 / 200 | 5.00 / 5.00 / 5.00 | 0.025× |\n\n\
+            | more is better: p50 / p10 / max | unit | rounds | a | b | b : a |\n\
+            | --- | --- | --- | --- | --- | --- |\n\
+            | only a | 1/s | 1/0 | 7.25 / 7.25 / 7.25 | - | - |\n\n\
+            FAILED b: only a: refused\n";
+        assert_eq!(table.markdown(), expected);
+    }
+}

@@ -1,0 +1,24 @@
+//! Judges a container daemon from outside, by its socket alone.
+//!
+//! Nothing here shares code with the daemon it judges, and nothing here knows which daemon it is: the same cases and
+//! benches run against gantryd, dockerd and podman, so the suite itself can be put to the test.
+//!
+//! - [`client`], [`http`], [`frames`]: a client of its own, bytes on a unix socket
+//! - [`subject`]: a daemon under test and the clean-up behind it
+//! - [`rootfs`]: the image that is run, made of one static busybox
+//! - [`mod@bench`]: figures of several daemons in one run
+//! - [`case`], [`check`], [`judge`], [`version`]: case files, what they expect, and the run over them
+//! - [`procfs`], [`interrupt`]: what the kernel says about a daemon; ctrl-c
+
+pub mod bench;
+pub mod case;
+pub mod check;
+pub mod client;
+pub mod frames;
+pub mod http;
+pub mod interrupt;
+pub mod judge;
+pub mod procfs;
+pub mod rootfs;
+pub mod subject;
+pub mod version;
