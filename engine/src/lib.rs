@@ -1,0 +1,7 @@
+//! The container engine: images, containers, networks, and the programs `gantryd` and `gantry-keeper`.
+
+pub mod archive;
+pub mod image;
+pub mod store;
+mod sys;
+pub mod trash;

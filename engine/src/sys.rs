@@ -1,0 +1,17 @@
+//! System calls that neither the standard library nor `nix` offers, each behind a safe function.
+//!
+//! This is the only place of the engine with `unsafe` code. It decides nothing: no policy, no retries, no messages.
+//! Truth: the man pages of section 2 and the kernel's `include/uapi`.
+
+use std::io;
+
+pub(crate) mod openat;
+
+/// The result of a raw system call: its value, or `errno`.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
