@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod image;
+pub mod network;
 pub mod store;
 mod sys;
 pub mod trash;

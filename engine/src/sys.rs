@@ -5,6 +5,8 @@
 
 use std::io;
 
+pub(crate) mod netlink;
+pub(crate) mod netns;
 pub(crate) mod openat;
 
 /// The result of a raw system call: its value, or `errno`.
