@@ -5,9 +5,18 @@
 
 use std::io;
 
+pub(crate) mod bpf;
+pub(crate) mod clone;
+pub(crate) mod credentials;
+pub(crate) mod mount;
 pub(crate) mod netlink;
 pub(crate) mod netns;
+pub(crate) mod open;
 pub(crate) mod openat;
+pub(crate) mod pidfd;
+pub(crate) mod program;
+pub(crate) mod rights;
+pub(crate) mod terminal;
 
 /// The result of a raw system call: its value, or `errno`.
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
