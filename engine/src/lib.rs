@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod cgroup;
 pub mod image;
+pub mod keeper;
 pub mod network;
 pub mod process;
 pub mod rootfs;

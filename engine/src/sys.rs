@@ -8,6 +8,8 @@ use std::io;
 pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod credentials;
+pub(crate) mod keeper_process;
+pub(crate) mod keeper_socket;
 pub(crate) mod mount;
 pub(crate) mod netlink;
 pub(crate) mod netns;
