@@ -8,6 +8,7 @@ use std::io;
 pub(crate) mod bpf;
 pub(crate) mod clone;
 pub(crate) mod credentials;
+pub(crate) mod inotify;
 pub(crate) mod keeper_process;
 pub(crate) mod keeper_socket;
 pub(crate) mod mount;
@@ -19,6 +20,7 @@ pub(crate) mod pidfd;
 pub(crate) mod program;
 pub(crate) mod rights;
 pub(crate) mod terminal;
+pub(crate) mod terminal_size;
 
 /// The result of a raw system call: its value, or `errno`.
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {

@@ -1,0 +1,55 @@
+//! `gantryd`: the daemon. Joins the engine, the protocol core and a transport; see `gantryd --help`.
+
+mod options;
+mod service;
+mod signals;
+mod stderr_log;
+
+use std::{process::ExitCode, sync::Arc};
+
+use gantry_engine::Engine;
+use gantry_transport_mio::{Limits, Server};
+
+use crate::{options::Options, service::Daemon};
+
+fn main() -> ExitCode {
+    let options = match Options::from_command_line() {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    stderr_log::install(options.log_level);
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gantryd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Error = Box<dyn std::error::Error>;
+
+fn run(options: Options) -> Result<(), Error> {
+    options.check_privileges()?;
+    // Before any thread exists, so that all of them have the signals blocked.
+    let signals = signals::receive()?;
+    let mut server = Server::new(Limits::default())?;
+    let mailbox = server.mailbox();
+    let post = move |message| {
+        // When the loop has ended, nobody is left to be told.
+        let _ = mailbox.send(message);
+    };
+    let engine = Engine::open(options.engine.clone(), Arc::new(post))?;
+    let pid_file = options.write_pid_file()?;
+    let mut listening = Vec::new();
+    for host in &options.hosts {
+        listening.push(server.listen(host)?);
+    }
+    let mut daemon = Daemon::new(engine);
+    daemon.start(server.driver(), signals);
+    options.say_where(&listening);
+    let stopped = server.run(&mut daemon);
+    log::info!("stopping; containers run on");
+    drop(pid_file);
+    Ok(stopped?)
+}

@@ -1,0 +1,314 @@
+//! The command line and the configuration file. Names are dockerd's where dockerd has them.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use gantry_engine::Config;
+use gantry_transport_mio::Endpoint;
+use log::LevelFilter;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    unistd::Uid,
+};
+use serde::Deserialize;
+
+/// Everything the daemon is told at its start.
+pub(crate) struct Options {
+    pub(crate) hosts: Vec<Endpoint>,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) engine: Config,
+    pid_file: PathBuf,
+}
+
+/// A container daemon that speaks every version of the Docker Remote API from v1.0 on.
+#[derive(Parser)]
+#[command(
+    name = "gantryd",
+    version,
+    after_help = "Settings may also stand in the configuration file, under dockerd's names (daemon.json)."
+)]
+struct CommandLine {
+    /// Where to listen: unix://PATH or tcp://ADDRESS:PORT; may be given several times
+    #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
+    hosts: Vec<String>,
+    /// Group that may use the unix sockets
+    #[arg(short = 'G', long, default_value = "docker", value_name = "NAME")]
+    group: String,
+    /// Images and containers
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+    /// Sockets of running containers
+    #[arg(long, value_name = "DIR")]
+    exec_root: Option<PathBuf>,
+    /// File for the daemon's process id
+    #[arg(short = 'p', long, value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+    /// Settings in JSON; the command line wins
+    #[arg(long, default_value = "/etc/gantry/daemon.json", value_name = "FILE")]
+    config_file: PathBuf,
+    /// Name of the default bridge
+    #[arg(short = 'b', long, value_name = "NAME")]
+    bridge: Option<String>,
+    /// Address and prefix of the default bridge [default: one that is free]
+    #[arg(long, value_name = "ADDRESS/PREFIX")]
+    bip: Option<String>,
+    /// Largest packet on the bridge, in bytes
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<u32>,
+    /// Install firewall rules (masquerading and forwarding)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    iptables: Option<bool>,
+    /// Name server for containers; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<String>,
+    /// Label of the daemon, NAME=VALUE; may be given several times
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// How much to log: error, warn, info, debug
+    #[arg(short = 'l', long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log everything, as --log-level=debug
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// Accepted for dockerd's sake: containers always outlive the daemon
+    #[arg(long)]
+    live_restore: bool,
+}
+
+/// dockerd's `daemon.json`, as far as it concerns us; other keys are refused by name.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct File {
+    hosts: Vec<String>,
+    group: Option<String>,
+    data_root: Option<PathBuf>,
+    exec_root: Option<PathBuf>,
+    pidfile: Option<PathBuf>,
+    bridge: Option<String>,
+    bip: Option<String>,
+    mtu: Option<u32>,
+    iptables: Option<bool>,
+    dns: Vec<String>,
+    labels: Vec<String>,
+    log_level: Option<String>,
+    debug: bool,
+    #[serde(rename = "live-restore")]
+    _live_restore: bool,
+}
+
+impl Options {
+    /// Reads the command line and the configuration file. The error is the exit code; its reason has been printed.
+    pub(crate) fn from_command_line() -> Result<Self, ExitCode> {
+        let line = CommandLine::parse();
+        Self::merge(line).map_err(|error| {
+            eprintln!("gantryd: {error}");
+            ExitCode::from(2)
+        })
+    }
+
+    fn merge(line: CommandLine) -> Result<Self, String> {
+        let _ = line.live_restore;
+        let file = read_file(&line.config_file)?;
+        let level = line.log_level.or(file.log_level).unwrap_or_else(|| "info".to_owned());
+        let debug = line.debug || file.debug || level == "debug";
+        let log_level = match level.as_str() {
+            _ if debug => LevelFilter::Debug,
+            "info" => LevelFilter::Info,
+            "warn" => LevelFilter::Warn,
+            "error" | "fatal" => LevelFilter::Error,
+            other => return Err(format!("unknown log level {other:?}: want debug, info, warn or error")),
+        };
+        let mut texts = if line.hosts.is_empty() { file.hosts } else { line.hosts };
+        if texts.is_empty() {
+            texts.push(DEFAULT_HOST.to_owned());
+        }
+        let gid = group_id(file.group.as_deref().unwrap_or(&line.group))?;
+        let hosts = texts.iter().map(|text| endpoint(text, gid)).collect::<Result<_, _>>()?;
+        let absolute =
+            |path: PathBuf| std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()));
+        let beside = |name: &str| std::env::current_exe().map(|exe| exe.with_file_name(name));
+        let keeper = beside("gantry-keeper").map_err(|error| format!("own path: {error}"))?;
+        let hello = beside("gantry-hello").ok().filter(|path| path.is_file());
+        let exec_root = absolute(
+            line.exec_root
+                .or(file.exec_root)
+                .unwrap_or_else(|| "/run/gantry".into()),
+        )?;
+        let engine = Config {
+            data_root: absolute(
+                line.data_root
+                    .or(file.data_root)
+                    .unwrap_or_else(|| "/var/lib/gantry".into()),
+            )?,
+            keeper,
+            hello,
+            bridge: line.bridge.or(file.bridge).unwrap_or_else(|| "gantry0".to_owned()),
+            bridge_address: line.bip.or(file.bip),
+            mtu: line.mtu.or(file.mtu).unwrap_or(1500),
+            firewall: line.iptables.or(file.iptables).unwrap_or(true),
+            dns: if line.dns.is_empty() { file.dns } else { line.dns },
+            labels: if line.labels.is_empty() {
+                file.labels
+            } else {
+                line.labels
+            },
+            debug,
+            exec_root: exec_root.clone(),
+        };
+        let pid_file = line
+            .pidfile
+            .or(file.pidfile)
+            .unwrap_or_else(|| exec_root.join("gantryd.pid"));
+        Ok(Self {
+            hosts,
+            log_level,
+            engine,
+            pid_file: absolute(pid_file)?,
+        })
+    }
+
+    /// Says what is missing before anything is touched.
+    pub(crate) fn check_privileges(&self) -> Result<(), String> {
+        if Uid::effective().is_root() {
+            return Ok(());
+        }
+        Err(
+            "must run as root: it makes namespaces, mounts, control groups and network interfaces. Try it with sudo."
+                .to_owned(),
+        )
+    }
+
+    /// Writes and locks the file; the lock ends with the process. Another daemon that holds it is an error.
+    pub(crate) fn write_pid_file(&self) -> Result<Flock<fs::File>, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("pid file {}: {error}", self.pid_file.display());
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&self.pid_file)
+            .map_err(|e| failed(&e))?;
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, error)| failed(&format!("another gantryd holds it ({error})")))?;
+        lock.set_len(0).map_err(|e| failed(&e))?;
+        lock.write_all(format!("{}\n", std::process::id()).as_bytes())
+            .map_err(|e| failed(&e))?;
+        Ok(lock)
+    }
+
+    /// Prints where the daemon listens, and what to do next. Nobody has to read it.
+    pub(crate) fn say_where(&self, listening: &[String]) {
+        let _ = io::stdout().write_all(self.where_text(listening).as_bytes());
+    }
+
+    fn where_text(&self, listening: &[String]) -> String {
+        let lines = listening
+            .iter()
+            .map(|address| format!("gantryd {} listens on {address}\n", env!("CARGO_PKG_VERSION")));
+        let mut text: String = lines.collect();
+        let (Some(first), Some(_)) = (listening.first(), &self.engine.hello) else {
+            return text;
+        };
+        text += &format!("\nTry it from another terminal:\n    docker -H {first} run --rm gantry/hello\n");
+        if let Some(path) = first.strip_prefix("unix://") {
+            let curl = format!("curl --unix-socket {path}");
+            text += &format!(
+                "or, without a docker client:\n    \
+                 {curl} -H 'Content-Type: application/json' -d '{{\"Image\":\"gantry/hello\"}}' 'http://d/containers/create?name=hello' \\\n      \
+                 && {curl} -X POST http://d/containers/hello/start \\\n      \
+                 && {curl} -X POST http://d/containers/hello/wait \\\n      \
+                 && {curl} --output - 'http://d/containers/hello/logs?stdout=1' \\\n      \
+                 && {curl} -X DELETE http://d/containers/hello\n"
+            );
+        }
+        text
+    }
+}
+
+fn endpoint(text: &str, gid: Option<u32>) -> Result<Endpoint, String> {
+    let mut endpoint: Endpoint = text.parse().map_err(|error| format!("--host {text}: {error}"))?;
+    if let Endpoint::Unix { gid: group, .. } = &mut endpoint {
+        *group = gid;
+    }
+    if let Endpoint::Tcp(address) = &endpoint
+        && !address.ip().is_loopback()
+    {
+        eprintln!("gantryd: WARNING: {text} is open to everyone who can reach it, and gives them root on this machine");
+    }
+    Ok(endpoint)
+}
+
+fn read_file(path: &Path) -> Result<File, String> {
+    match fs::read(path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path == Path::new("/etc/gantry/daemon.json") => {
+            Ok(File::default())
+        }
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// The id of a group by `/etc/group` (the program is static and loads no name service). The default group may be missing.
+fn group_id(name: &str) -> Result<Option<u32>, String> {
+    if let Ok(gid) = name.parse() {
+        return Ok(Some(gid));
+    }
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let gid = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name))
+            .then(|| fields.nth(1)?.parse().ok())
+            .flatten()
+    });
+    match gid {
+        None if name != "docker" => Err(format!("--group {name}: no such group in /etc/group")),
+        gid => Ok(gid),
+    }
+}
+
+const DEFAULT_HOST: &str = "unix:///run/gantry.sock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_and_overrides() {
+        let parse = |words: &[&str]| Options::merge(CommandLine::parse_from([&["gantryd"], words].concat()));
+        let options = parse(&[]).unwrap();
+        assert_eq!(options.engine.data_root, Path::new("/var/lib/gantry"));
+        assert_eq!(options.pid_file, Path::new("/run/gantry/gantryd.pid"));
+        assert!(options.engine.firewall);
+        let options = parse(&[
+            "-D",
+            "--iptables=false",
+            "--exec-root",
+            "/x",
+            "-H",
+            "tcp://127.0.0.1:0",
+            "-H",
+            "unix:///y",
+        ])
+        .unwrap();
+        assert!(!options.engine.firewall && options.hosts.len() == 2 && options.log_level == LevelFilter::Debug);
+        assert_eq!(options.pid_file, Path::new("/x/gantryd.pid"));
+        for bad in [
+            &["-H", "ftp://x"][..],
+            &["--group", "no-such-group-here"],
+            &["-l", "loud"],
+            &["--config-file", "/nonexistent"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `kill -9` of the daemon and of a keeper: what was acknowledged stays, what ran runs on, what was written is in the log.
+
+use serde_json::json;
+
+use crate::harness::{Daemon, is_root, json_of, status};
+
+#[test]
+fn containers_outlive_the_daemon() {
+    if !is_root() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let stays = daemon.create(&["talk"], json!({"OpenStdin": true, "StdinOnce": true}));
+    daemon.start_container(&stays);
+    let floods = daemon.create(&["flood"], json!({}));
+    daemon.start_container(&floods);
+    let ends = daemon.create(&["head", "3"], json!({"OpenStdin": true, "StdinOnce": true}));
+    daemon.start_container(&ends);
+    let pid = daemon.inspect(&stays)["State"]["Pid"].as_i64();
+    daemon.crash();
+    // Still down: the container that waits for input can be ended from outside, as its program's own end would.
+    let ends_pid = crate::harness::cgroups(&ends)
+        .iter()
+        .find_map(|group| {
+            std::fs::read_to_string(group.join("cgroup.procs"))
+                .ok()?
+                .lines()
+                .next()?
+                .parse()
+                .ok()
+        })
+        .expect("its process");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(ends_pid), nix::sys::signal::Signal::SIGKILL).expect("SIGKILL");
+    daemon.launch();
+    assert_eq!(daemon.inspect(&stays)["State"]["Pid"].as_i64(), pid);
+    assert_eq!(daemon.wait(&ends), 137);
+    // Input reaches the container as before, and its end ends it.
+    let mut connection = daemon.connect();
+    let target = format!("/v1.24/containers/{stays}/attach?stream=1&stdin=1&stdout=1");
+    connection
+        .begin(&gantry_conformance::client::Request::new("POST", target))
+        .expect("a head");
+    connection.send(b"hello\nexit\n").expect("input");
+    let stream = connection.read_rest().expect("the stream to its end");
+    assert!(crate::harness::split(&stream).0.contains("you said hello\n"));
+    assert_eq!(daemon.wait(&stays), 7);
+    assert_eq!(status(&daemon.post(&format!("/v1.24/containers/{floods}/kill"))), 204);
+    daemon.wait(&floods);
+    let log = daemon.logs(&floods).0;
+    for (n, line) in log.lines().enumerate() {
+        assert_eq!(line, format!("line {n}"), "a line is missing or doubled");
+    }
+    assert!(log.lines().count() > 10);
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_crash_at_any_moment() {
+    if !is_root() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let mut expected = Vec::new();
+    for round in 0..12 {
+        let id = daemon.create(&["exit", "9"], json!({"Labels": {"round": round.to_string()}}));
+        let ended = round % 3 != 0;
+        if ended {
+            daemon.start_container(&id);
+        }
+        if round % 3 == 2 {
+            assert_eq!(daemon.wait(&id), 9);
+        }
+        expected.push((id, ended));
+        // A call under way at the moment of the crash may or may not have happened, and must leave nothing half done.
+        let mut connection = daemon.connect();
+        let body = json!({"Image": "probe", "Cmd": ["/probe", "true"]})
+            .to_string()
+            .into_bytes();
+        let create = gantry_conformance::client::Request::new("POST", "/v1.24/containers/create?name=racing");
+        connection
+            .send(&create.body("application/json", body).encode())
+            .expect("the request");
+        daemon.crash();
+        daemon.launch();
+        let racing = daemon.get("/v1.24/containers/racing/json");
+        if status(&racing) == 200 {
+            assert_eq!(json_of(&racing)["State"]["Status"], "created");
+            assert_eq!(status(&daemon.delete("/v1.24/containers/racing")), 204);
+        }
+        for (id, ended) in &expected {
+            if *ended {
+                assert_eq!(daemon.wait(id), 9);
+            }
+            let wanted = if *ended { "exited" } else { "created" };
+            assert_eq!(daemon.inspect(id)["State"]["Status"], wanted);
+        }
+    }
+    for (id, _) in expected {
+        assert_eq!(status(&daemon.delete(&format!("/v1.24/containers/{id}"))), 204);
+    }
+    assert_eq!(daemon.leftovers(), Vec::<String>::new());
+    assert_eq!(json_of(&daemon.get("/v1.24/containers/json?all=1")), json!([]));
+}
+
+#[test]
+fn a_stop_by_the_operator_leaves_containers_alone() {
+    if !is_root() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let id = daemon.create(&["stay"], json!({}));
+    daemon.start_container(&id);
+    daemon.terminate();
+    daemon.launch();
+    assert_eq!(daemon.inspect(&id)["State"]["Running"], true);
+    assert_eq!(status(&daemon.delete(&format!("/v1.24/containers/{id}?force=1"))), 204);
+    assert_eq!(daemon.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_killed_keeper_costs_its_own_container_only() {
+    if !is_root() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let victim = daemon.create(&["stay"], json!({}));
+    let other = daemon.create(&["stay"], json!({}));
+    daemon.start_container(&victim);
+    daemon.start_container(&other);
+    let pid = daemon.inspect(&victim)["State"]["Pid"].as_i64().expect("a process");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let keeper = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.split_whitespace().nth(1))
+        .expect("its parent");
+    let keeper = nix::unistd::Pid::from_raw(keeper.parse().expect("a number"));
+    nix::sys::signal::kill(keeper, nix::sys::signal::Signal::SIGKILL).expect("SIGKILL");
+    assert_eq!(daemon.wait(&victim), 255);
+    assert!(
+        daemon.inspect(&victim)["State"]["Error"]
+            .as_str()
+            .is_some_and(|text| text.contains("keeper"))
+    );
+    assert_eq!(daemon.inspect(&other)["State"]["Running"], true);
+    assert_eq!(crate::harness::cgroups(&victim), Vec::<std::path::PathBuf>::new());
+}
