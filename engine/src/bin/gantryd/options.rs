@@ -215,10 +215,10 @@ impl Options {
         };
         text += &format!("\nTry it from another terminal:\n    docker -H {first} run --rm gantry/hello\n");
         if let Some(path) = first.strip_prefix("unix://") {
-            let curl = format!("curl --unix-socket {path}");
+            let curl = format!("curl -sS --unix-socket {path}");
             text += &format!(
                 "or, without a docker client:\n    \
-                 {curl} -H 'Content-Type: application/json' -d '{{\"Image\":\"gantry/hello\"}}' 'http://d/containers/create?name=hello' \\\n      \
+                 {curl} -H 'Content-Type: application/json' -d '{{\"Image\":\"gantry/hello\",\"Tty\":true}}' 'http://d/containers/create?name=hello' \\\n      \
                  && {curl} -X POST http://d/containers/hello/start \\\n      \
                  && {curl} -X POST http://d/containers/hello/wait \\\n      \
                  && {curl} --output - 'http://d/containers/hello/logs?stdout=1' \\\n      \
