@@ -39,6 +39,8 @@ mod port;
 pub mod process;
 pub mod rootfs;
 mod shared;
+#[cfg(test)]
+mod skip;
 pub mod store;
 mod sys;
 mod system;

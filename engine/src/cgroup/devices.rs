@@ -174,7 +174,7 @@ mod tests {
     fn the_kernel_takes_the_program() {
         let hierarchies = Hierarchies::discover().unwrap();
         let Some(unified) = hierarchies.unified().filter(|_| nix::unistd::geteuid().is_root()) else {
-            println!("skipped: needs root and a cgroup v2 hierarchy");
+            crate::skip::say("needs root and a cgroup v2 hierarchy");
             return;
         };
         let path = format!("/gantry-devices-{}", std::process::id());

@@ -49,7 +49,7 @@ impl Namespace {
 /// Runs a test on a thread in a network namespace of its own, which is the daemon's.
 pub(super) fn as_daemon(test: impl FnOnce() + Send) {
     if !geteuid().is_root() {
-        println!("skipped: needs root");
+        crate::skip::say("needs root");
         return;
     }
     let outcome = thread::scope(|scope| {

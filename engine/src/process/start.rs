@@ -305,7 +305,7 @@ mod tests {
         let mut spec = spec();
         spec.cgroup.path = format!("/gantry-threads/{}", std::process::id());
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: needs root");
+            crate::skip::say("needs root");
             return;
         }
         let waiting = std::thread::spawn(std::thread::park);

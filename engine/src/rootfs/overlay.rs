@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn layers_lie_over_each_other_in_every_way() {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: needs root");
+            crate::skip::say("needs root");
             return;
         }
         let methods: [(&str, Method); 2] = [("one by one", lower_layers), ("in one option", all_lower_layers)];

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn nothing_is_made_outside_the_root() {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: needs root");
+            crate::skip::say("needs root");
             return;
         }
         // Name, link to make at root/link, path asked for, where the directory must be.
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_bind_target_may_be_a_dangling_link() {
         if !nix::unistd::geteuid().is_root() {
-            println!("skipped: needs root");
+            crate::skip::say("needs root");
             return;
         }
         let tree = Tree::new("file");

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn the_visitor_stays_and_the_caller_never_goes() {
         if !geteuid().is_root() {
-            println!("skipped: needs root");
+            crate::skip::say("needs root");
             return;
         }
         let make = || {

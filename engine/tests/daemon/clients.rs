@@ -8,7 +8,7 @@ use std::{
     sync::Once,
 };
 
-use crate::harness::{Daemon, is_root};
+use crate::harness::{Daemon, is_root, skip};
 
 /// A static busybox, of which the clients make their image.
 fn busybox() -> Option<PathBuf> {
@@ -17,7 +17,7 @@ fn busybox() -> Option<PathBuf> {
         .map(PathBuf::from)
         .find(|path| path.is_file());
     if found.is_none() {
-        println!("skipped: no busybox (Debian: busybox-static)");
+        skip("no busybox (Debian: busybox-static)");
     }
     found
 }
@@ -34,7 +34,7 @@ fn judge(daemon: &Daemon, mut command: Command) {
         .expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     if output.status.code() == Some(SKIPPED) {
-        println!("{}", text.lines().last().unwrap_or("skipped"));
+        skip(text.lines().last().unwrap_or_default());
         return;
     }
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -87,7 +87,7 @@ fn docker_py(generation: &str, api: &str) {
     });
     let python = environments.join(format!("docker-py-{generation}")).join("python");
     if !python.exists() {
-        println!("skipped: docker-py {generation} could not be installed");
+        skip(&format!("docker-py {generation} could not be installed"));
         return;
     }
     let mut command = Command::new(python);
@@ -119,7 +119,7 @@ fn the_outside_judge() {
     let daemon = Daemon::start();
     let judge_program = Path::new(env!("CARGO_BIN_EXE_gantryd")).with_file_name("gantry-conformance");
     if !judge_program.exists() {
-        println!("skipped: gantry-conformance is not built (cargo test --workspace builds it)");
+        skip("gantry-conformance is not built (cargo test --workspace builds it)");
         return;
     }
     let mut command = Command::new(judge_program);
