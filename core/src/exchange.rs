@@ -21,7 +21,7 @@ use crate::{
     dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
     framing::{FrameHeader, StreamKind},
     http::RequestHead,
-    json,
+    json, limits,
     model::{Event, Progress},
     query::{self, Query},
     route::{self, Route},
@@ -503,7 +503,7 @@ fn escape(target: &str) -> String {
 fn framed(kind: StreamKind, bytes: Bytes, out: &mut VecDeque<Bytes>) {
     let mut rest = bytes;
     while !rest.is_empty() {
-        let piece = rest.split_to(rest.len().min(FRAME_MAX));
+        let piece = rest.split_to(rest.len().min(limits::FRAME_BYTES_MAX));
         let payload_len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
         let header = FrameHeader {
             stream: kind,
@@ -513,9 +513,6 @@ fn framed(kind: StreamKind, bytes: Bytes, out: &mut VecDeque<Bytes>) {
         out.push_back(piece);
     }
 }
-
-/// The longest payload of a frame. The wire allows 4 GiB.
-const FRAME_MAX: usize = 1 << 24;
 
 /// A message of v1.0: the same facts as a line of text.
 fn progress_text(item: &Value) -> Option<String> {

@@ -14,11 +14,7 @@ use core::fmt;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// How deep arrays and objects may be nested.
-pub(crate) const DEPTH_MAX: u32 = 64;
-
-/// How many values one text may hold.
-pub(crate) const VALUES_MAX: usize = 32_768;
+use crate::limits;
 
 /// Why a text is no JSON value that we take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,9 +25,9 @@ pub(crate) enum JsonError {
     Cut,
     /// The text breaks the grammar; says how and where.
     Malformed(String),
-    /// Nested deeper than [`DEPTH_MAX`].
+    /// Nested deeper than [`limits::JSON_DEPTH_MAX`].
     TooDeep,
-    /// More than [`VALUES_MAX`] values.
+    /// More than [`limits::JSON_VALUES_MAX`] values.
     TooMany,
     /// A key has a value of the wrong type.
     WrongType {
@@ -48,8 +44,8 @@ impl fmt::Display for JsonError {
             Self::Empty => f.write_str("EOF"),
             Self::Cut => f.write_str("unexpected EOF"),
             Self::Malformed(why) => write!(f, "invalid JSON: {why}"),
-            Self::TooDeep => write!(f, "invalid JSON: nested deeper than {DEPTH_MAX}"),
-            Self::TooMany => write!(f, "invalid JSON: more than {VALUES_MAX} values"),
+            Self::TooDeep => write!(f, "invalid JSON: nested deeper than {}", limits::JSON_DEPTH_MAX),
+            Self::TooMany => write!(f, "invalid JSON: more than {} values", limits::JSON_VALUES_MAX),
             Self::WrongType { key, why } => write!(f, "json: cannot unmarshal {key}: {why}"),
         }
     }
@@ -58,10 +54,10 @@ impl fmt::Display for JsonError {
 /// Reads the first value of `text`.
 pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
     let (depth, values) = measure(text);
-    if depth > DEPTH_MAX {
+    if depth > limits::JSON_DEPTH_MAX {
         return Err(JsonError::TooDeep);
     }
-    if values > VALUES_MAX {
+    if values > limits::JSON_VALUES_MAX {
         return Err(JsonError::TooMany);
     }
     match serde_json::Deserializer::from_slice(text).into_iter().next() {
@@ -152,7 +148,7 @@ mod tests {
             ("too deep", nested(65), Err(JsonError::TooDeep)),
             (
                 "too many",
-                format!("[{}0]", "0,".repeat(VALUES_MAX)),
+                format!("[{}0]", "0,".repeat(limits::JSON_VALUES_MAX)),
                 Err(JsonError::TooMany),
             ),
             ("very deep and open", "[".repeat(1 << 20), Err(JsonError::TooDeep)),

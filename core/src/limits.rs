@@ -79,3 +79,15 @@ impl Default for Limits {
 }
 
 const KIB: usize = 1024;
+
+/// How deep arrays and objects may be nested.
+pub(crate) const JSON_DEPTH_MAX: u32 = 64;
+
+/// How many values one text may hold.
+pub(crate) const JSON_VALUES_MAX: usize = 32_768;
+
+/// What fits into 64 bits without being looked at for overflow.
+pub(crate) const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
+
+/// The longest payload of a frame. The wire allows 4 GiB.
+pub(crate) const FRAME_BYTES_MAX: usize = 1 << 24;

@@ -10,6 +10,7 @@ use crate::{
         body::Portion,
         token::{hex, is_text, is_token},
     },
+    limits,
     limits::Limits,
 };
 
@@ -110,7 +111,7 @@ impl ChunkedDecoder {
                 Ok(State::Extension { size, len: 1 })
             }
             (State::Size { size, digits }, _) => match hex(byte) {
-                Some(digit) if digits < SIZE_DIGITS_MAX => Ok(State::Size {
+                Some(digit) if digits < limits::CHUNK_SIZE_DIGITS_MAX => Ok(State::Size {
                     size: size << 4 | u64::from(digit),
                     digits: digits + 1,
                 }),
@@ -154,9 +155,6 @@ impl ChunkedDecoder {
 impl State {
     const NEXT_CHUNK: Self = Self::Size { size: 0, digits: 0 };
 }
-
-/// What fits into 64 bits without being looked at for overflow.
-const SIZE_DIGITS_MAX: u8 = 16;
 
 #[cfg(test)]
 mod tests {
