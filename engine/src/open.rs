@@ -1,6 +1,12 @@
 //! Opening the engine: directories, stores, and the containers of before.
 
-use std::{fmt, fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, fs, io,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::{Config, Engine, Message, container, image::ImageError, shared::Shared, store::StoreError};
 
@@ -91,6 +97,9 @@ impl Engine {
 }
 
 /// Takes the data root for this process; the lock ends with it.
+///
+/// A keeper that was being started when the last gantryd was killed holds that one's lock until it is executed, a moment
+/// later. So a lock that is held is asked for again for a while.
 pub(crate) fn lock(data_root: &std::path::Path) -> Result<nix::fcntl::Flock<fs::File>, OpenError> {
     use nix::fcntl::{Flock, FlockArg};
     let path = data_root.join("lock");
@@ -99,11 +108,26 @@ pub(crate) fn lock(data_root: &std::path::Path) -> Result<nix::fcntl::Flock<fs::
         .truncate(false)
         .write(true)
         .open(path);
-    let file = file.map_err(|source| OpenError::Io {
+    let mut file = file.map_err(|source| OpenError::Io {
         what: "opening the lock of the data root",
         source,
     })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| OpenError::InUse {
-        data_root: data_root.to_owned(),
-    })
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((unlocked, _)) if Instant::now() < deadline => file = unlocked,
+            Err(_) => {
+                return Err(OpenError::InUse {
+                    data_root: data_root.to_owned(),
+                });
+            }
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
 }
+
+/// How long a held lock is asked for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
