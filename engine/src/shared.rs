@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
@@ -168,6 +168,25 @@ impl Shared {
         if let Ok(bridge) = self.bridge() {
             bridge.detach(attachment);
         }
+    }
+
+    /// Notes in its run directory what place on the bridge a container has. Survives this process, and need not survive
+    /// the machine: the place is gone with it.
+    pub(crate) fn put_attachment(&self, id: &str, attachment: Option<&Attachment>) -> io::Result<()> {
+        fs::write(self.attachment_path(id), serde_json::to_vec(&attachment)?)
+    }
+
+    /// What [`put_attachment`](Self::put_attachment) has noted.
+    pub(crate) fn attachment(&self, id: &str) -> Option<Attachment> {
+        let noted = || Ok::<_, io::Error>(serde_json::from_slice(&fs::read(self.attachment_path(id))?)?);
+        noted().unwrap_or_else(|error| {
+            log::error!("container {id}: its place on the bridge is not known: {error}");
+            None
+        })
+    }
+
+    fn attachment_path(&self, id: &str) -> PathBuf {
+        self.run_dir(id).join("attachment")
     }
 
     /// Notes the place of a container that has run on.

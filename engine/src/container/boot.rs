@@ -38,8 +38,10 @@ impl Engine {
             self.containers.insert(record, image);
             if let Some(stored) = stored {
                 // The keeper is the witness: a run that it knows of took place.
-                if let Some(container) = self.containers.get_mut(&id) {
-                    container.record.phase = Phase::Running;
+                if let (Some(container), Stored::Exited(ExitRecord { started_at_ns, .. })) =
+                    (self.containers.get_mut(&id), &stored)
+                {
+                    container.record.begin_run(*started_at_ns);
                 }
                 self.found(port, &id, stored);
             }
@@ -53,7 +55,7 @@ pub(crate) fn load(shared: &Arc<Shared>) -> io::Result<Vec<(Record, Option<Store
     let mut loaded = Vec::new();
     let mut known = HashSet::new();
     for (id, bytes) in shared.store.containers().map_err(io::Error::other)? {
-        let record: Record = match serde_json::from_slice(&bytes) {
+        let mut record: Record = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
             Err(error) => {
                 // Its files stay, for someone to look at.
@@ -73,8 +75,11 @@ pub(crate) fn load(shared: &Arc<Shared>) -> io::Result<Vec<(Record, Option<Store
             }
             stored => stored,
         };
-        if let (Some(attachment), Some(Stored::Running(_))) = (&record.attachment, &stored) {
-            shared.adopt(&id, attachment);
+        if let Some(Stored::Running(_)) = stored {
+            record.attachment = shared.attachment(&id);
+            if let Some(attachment) = &record.attachment {
+                shared.adopt(&id, attachment);
+            }
         }
         known.insert(id);
         loaded.push((record, stored));

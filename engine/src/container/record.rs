@@ -10,7 +10,8 @@
 //!
 //! While an operation is under way (starting, removing), the phase is still the old one; the operation is kept in memory
 //! only, because after a crash the truth is found outside: a keeper that lives means *running*, its exit record means
-//! *exited*, and neither means that the start never happened.
+//! *exited*, and neither means that the start never happened. A start is stored when the program runs, and before anyone
+//! is told; from then on, neither means that the run was *lost* (the machine stopped, or its keeper was killed).
 
 use gantry_core::model::{ContainerConfig, HostConfig, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,9 @@ pub(crate) struct Record {
     pub oom_killed: bool,
     /// Why the last start failed.
     pub error: String,
-    /// Its place on the default bridge while it runs.
+    /// Its place on the default bridge while it runs. Lies beside its keeper's socket, not in the store: after a crash it
+    /// is needed as long as the keeper lives, also for a start that was not stored yet.
+    #[serde(skip)]
     pub attachment: Option<Attachment>,
 }
 
@@ -71,6 +74,15 @@ impl Phase {
 }
 
 impl Record {
+    /// Its program runs since `started_at_ns`, in nanoseconds since the Unix epoch; what is known of earlier runs is over.
+    pub(crate) fn begin_run(&mut self, started_at_ns: i64) {
+        self.phase = Phase::Running;
+        self.started_at = Timestamp::from_nanos(i128::from(started_at_ns));
+        self.exit_code = 0;
+        self.oom_killed = false;
+        self.error.clear();
+    }
+
     /// Program and arguments: the entry point followed by the command.
     pub(crate) fn argv(&self) -> Vec<String> {
         let entrypoint = self.config.entrypoint.iter().flatten();

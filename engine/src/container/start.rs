@@ -9,15 +9,11 @@ use std::{
     path::Path,
 };
 
-use gantry_core::{
-    Call, Refusal, Reply, StartFailure,
-    driver::Direction,
-    model::{HostConfig, Timestamp},
-};
+use gantry_core::{Call, Refusal, Reply, StartFailure, driver::Direction, model::HostConfig};
 
-use super::{ContainerPaths, Operation, Phase, Record, Run, configure, plan};
+use super::{ContainerPaths, Operation, Record, Run, configure, plan};
 use crate::{
-    Engine, clock,
+    Engine,
     engine::PipeUse,
     keeper::{
         self,
@@ -150,8 +146,7 @@ impl Engine {
         }
         if let Some(container) = self.containers.get_mut(id) {
             container.log_start = running.log_start;
-            container.record.phase = Phase::Running;
-            container.record.started_at = Timestamp::from_nanos(i128::from(running.started_at_ns));
+            container.record.begin_run(running.started_at_ns);
             container.run = Some(Run {
                 pid: running.pid,
                 control,
@@ -178,13 +173,10 @@ fn start(shared: &Shared, mut record: Record, name: &str, subscribers: Vec<Subsc
     let before = record.clone();
     let result = launch(shared, &mut record, subscribers);
     match result {
-        Ok(launched) => {
-            record.started_at = Timestamp::from_nanos(i128::from(launched.running.started_at_ns));
-            Ok(Started {
-                launched,
-                record: Box::new(record),
-            })
-        }
+        Ok(launched) => Ok(Started {
+            launched,
+            record: Box::new(record),
+        }),
         Err(failure) => {
             if let Some(attachment) = &record.attachment {
                 shared.release(attachment);
@@ -219,27 +211,21 @@ fn launch(shared: &Shared, record: &mut Record, subscribers: Vec<Subscriber>) ->
     let spec =
         plan::spec(shared, record, &paths, shared.images.layers(&image)).map_err(|error| other("plan", &error))?;
 
-    record.phase = Phase::Running;
-    record.started_at = clock::now();
-    record.error.clear();
-    record.exit_code = 0;
-    record.oom_killed = false;
+    record.attachment = None;
+    shared
+        .put_attachment(&record.id, None)
+        .map_err(|error| other("run directory", &error))?;
     let mode = record.host_config.network_mode.clone();
-    if mode == "host" {
-        put(shared, record).map_err(|error| other("store", &error))?;
-    }
     let mut connect = |namespace: BorrowedFd<'_>| -> io::Result<()> {
         if mode == "none" {
-            network::loopback_up(namespace).map_err(io::Error::other)?;
-        } else {
-            let attachment = attach(shared, record, namespace)?;
-            record.attachment = Some(attachment);
-            write_hosts(record, &paths)?;
+            return network::loopback_up(namespace).map_err(io::Error::other);
         }
-        put(shared, record)
+        record.attachment = Some(attach(shared, record, namespace)?);
+        shared.put_attachment(&record.id, record.attachment.as_ref())?;
+        write_hosts(record, &paths)
     };
     let launched = keeper::client::launch(&keeper_paths, &shared.keeper, &spec, subscribers, &mut connect);
-    launched.map_err(|error| match error {
+    let launched = launched.map_err(|error| match error {
         LaunchError::Start(failure) => {
             let cause = match failure.kind {
                 StartFailureKind::NotFound => StartFailure::NotFound,
@@ -249,13 +235,16 @@ fn launch(shared: &Shared, record: &mut Record, subscribers: Vec<Subscriber>) ->
             (cause, failure.message)
         }
         error => (StartFailure::Other, error.to_string()),
-    })
-}
-
-fn put(shared: &Shared, record: &Record) -> io::Result<()> {
-    shared
-        .put_record(record)
-        .map_err(|refusal| io::Error::other(format!("{refusal:?}")))
+    })?;
+    record.begin_run(launched.running.started_at_ns);
+    if let Err(refusal) = shared.put_record(record) {
+        // Not stored means not acknowledged, and so it must not run.
+        if let Err(error) = keeper::client::revoke(launched, &keeper_paths, &shared.cgroup_path(&record.id)) {
+            log::error!("container {}: ending it again failed: {error}", record.id);
+        }
+        return Err(other("store", &format!("{refusal:?}")));
+    }
+    Ok(launched)
 }
 
 fn attach(shared: &Shared, record: &Record, namespace: BorrowedFd<'_>) -> io::Result<Attachment> {

@@ -278,6 +278,18 @@ pub fn request_subscribe(
     keeper_socket::send(control, &[IoSlice::new(&message)], &[output], false)
 }
 
+/// Ends a container that was launched and is not wanted after all: as after a failed [`launch`], nothing of it is left.
+/// Blocks.
+///
+/// # Errors
+///
+/// Something cannot be ended or removed.
+pub fn revoke(launched: Launched, paths: &Paths, cgroup: &str) -> io::Result<()> {
+    cgroup::destroy(cgroup).map_err(io::Error::other)?;
+    await_end(launched.control.as_fd());
+    forget(paths)
+}
+
 /// Removes what a keeper left behind, once the exit has been stored.
 ///
 /// # Errors
@@ -371,21 +383,21 @@ impl Talk<'_> {
         let _ = socket::shutdown(self.control.as_raw_fd(), socket::Shutdown::Write);
         // After the go-ahead a keeper that loses us holds its container, unless it has said that it failed.
         let undoes = !self.gone_ahead.get() || matches!(error, LaunchError::Start(_));
-        let gone = self.await_end();
+        let gone = await_end(self.control.as_fd());
         if !(gone && undoes) {
             // The first error says more than what follows from it.
             let _ = cgroup::destroy(self.cgroup);
-            self.await_end();
+            await_end(self.control.as_fd());
         }
         error
     }
+}
 
-    /// Whether the keeper closes the connection in time.
-    fn await_end(&self) -> bool {
-        loop {
-            if let Err(ReceiveError::Io(error)) = receive(self.control.as_fd(), ANSWER_TIMEOUT) {
-                return is_end(&error);
-            }
+/// Whether the keeper closes the connection in time.
+fn await_end(control: BorrowedFd<'_>) -> bool {
+    loop {
+        if let Err(ReceiveError::Io(error)) = receive(control, ANSWER_TIMEOUT) {
+            return is_end(&error);
         }
     }
 }

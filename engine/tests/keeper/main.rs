@@ -149,6 +149,19 @@ fn a_daemon_that_dies_during_a_launch_leaves_nothing() {
 }
 
 #[test]
+fn a_launch_that_cannot_be_kept_leaves_nothing() {
+    if skipped() {
+        return;
+    }
+    for script in ["sleep 60 & echo here; wait", "exit 3"] {
+        let home = Home::script(script);
+        client::revoke(home.launch(), &home.paths, &home.spec.cgroup.path).unwrap();
+        home.assert_gone();
+        assert!(!home.paths.exit_record.exists(), "{script}: its exit is nobody's");
+    }
+}
+
+#[test]
 fn running_out_of_memory_is_said() {
     if skipped() {
         return;
