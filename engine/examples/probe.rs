@@ -27,6 +27,10 @@ fn run(words: &[&str]) -> io::Result<u8> {
         ["true"] => Ok(0),
         ["exit", code] => Ok(code.parse().unwrap_or(98)),
         ["echo", ref words @ ..] => say(&(words.join(" ") + "\n")),
+        ["answer", text, code] => {
+            say(&format!("{text}\n"))?;
+            Ok(code.parse().unwrap_or(98))
+        }
         ["both", out, err] => {
             say(&format!("{out}\n"))?;
             eprintln!("{err}");

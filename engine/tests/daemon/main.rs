@@ -5,6 +5,7 @@
 
 mod attach;
 mod clients;
+mod crash;
 mod harness;
 mod lifecycle;
 mod refusals;
