@@ -70,6 +70,10 @@ pub enum Output<E> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
+/// A listening socket of a transport, named by whoever gave it to the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(pub u64);
+
 /// A descriptor that was handed to a transport with [`Driver::open_pipe`]. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PipeId(pub u64);
@@ -140,8 +144,8 @@ pub trait Service<D: Driver + ?Sized> {
     /// What other threads send to the loop.
     type Message: Send + 'static;
 
-    /// A new connection's protocol.
-    fn accept(&mut self, driver: &mut D, conn: ConnId) -> D::Protocol;
+    /// A new connection's protocol. `listener` is where the peer came in.
+    fn accept(&mut self, driver: &mut D, conn: ConnId, listener: ListenerId) -> D::Protocol;
 
     /// The protocol said something.
     fn event(&mut self, driver: &mut D, conn: ConnId, event: <D::Protocol as Protocol>::Event);

@@ -457,7 +457,7 @@ mod tests {
         time::Duration,
     };
 
-    use gantry_core::driver::{PipeId, TimerId};
+    use gantry_core::driver::{ListenerId, PipeId, TimerId};
 
     use super::*;
     use crate::limits::Limits;
@@ -525,7 +525,7 @@ mod tests {
     impl Service<Reactor<Zeros>> for Seen {
         type Message = ();
 
-        fn accept(&mut self, _: &mut Reactor<Zeros>, _: ConnId) -> Zeros {
+        fn accept(&mut self, _: &mut Reactor<Zeros>, _: ConnId, _: ListenerId) -> Zeros {
             Zeros::default()
         }
 

@@ -29,7 +29,8 @@
 //! A peer that has ended its sending direction is told to the protocol as an end, and goes on being served. A peer that is
 //! gone (hang-up, reset, failed send) is read to the last byte it sent, and then reported as a reset. An end with no bytes
 //! before it is told even to a protocol that takes no input; bytes of a vanished peer wait for such a protocol for ten
-//! seconds. TCP peers that vanish without a word are found by keep-alive. After
+//! seconds. TCP peers that vanish without a word are found by keep-alive, if whoever opened the
+//! listening socket has asked for it. After
 //! [`Output::Close`](gantry_core::driver::Output::Close), bytes that the socket has not taken yet still go out, for as long
 //! as some do every ten seconds.
 //!
@@ -38,8 +39,8 @@
 //! A daemon that answers each connection with one line, and stops after the first:
 //!
 //! ```
-//! use gantry_core::{Instant, driver::{ConnId, Driver, Output, PipeId, Protocol, Service, TimerId}};
-//! use gantry_transport_mio::{Endpoint, Limits, Mailbox, Reactor, Server};
+//! use gantry_core::{Instant, driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, TimerId}};
+//! use gantry_transport_mio::{Limits, Mailbox, Reactor, Server};
 //!
 //! struct Greeting(&'static [u8]);
 //!
@@ -67,7 +68,7 @@
 //!
 //! impl Service<Reactor<Greeting>> for Daemon {
 //!     type Message = String;
-//!     fn accept(&mut self, _: &mut Reactor<Greeting>, _: ConnId) -> Greeting { Greeting(b"hello\n") }
+//!     fn accept(&mut self, _: &mut Reactor<Greeting>, _: ConnId, _: ListenerId) -> Greeting { Greeting(b"hello\n") }
 //!     fn event(&mut self, _: &mut Reactor<Greeting>, _: ConnId, _: ()) {}
 //!     fn writable(&mut self, _: &mut Reactor<Greeting>, _: ConnId) {}
 //!     fn closed(&mut self, driver: &mut Reactor<Greeting>, _: ConnId) { driver.stop(); }
@@ -79,11 +80,13 @@
 //! }
 //!
 //! let mut server = Server::new(Limits::default())?;
-//! let address = server.listen(&"tcp://127.0.0.1:0".parse::<Endpoint>()?)?;
+//! let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let address = socket.local_addr()?;
+//! server.listen(socket.into(), ListenerId(0))?;
 //! let mailbox: Mailbox<String> = server.mailbox();
 //! let client = std::thread::spawn(move || {
 //!     mailbox.send("a client comes".to_owned()).expect("the loop runs");
-//!     let socket = std::net::TcpStream::connect(address.trim_start_matches("tcp://"))?;
+//!     let socket = std::net::TcpStream::connect(address)?;
 //!     std::io::read_to_string(socket)
 //! });
 //! server.run(&mut Daemon)?;
@@ -94,7 +97,7 @@
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
-//! a descriptor; `conn` holds connections and hands out ids; `listener` and `endpoint` know addresses; `timer` orders
+//! a descriptor; `conn` holds connections and hands out ids; `listener` accepts; `timer` orders
 //! deadlines; `wake` brings messages of other threads; `limits` has every number.
 //!
 //! [`Protocol`]: gantry_core::driver::Protocol
@@ -103,7 +106,6 @@
 
 mod conn;
 mod drive;
-mod endpoint;
 mod limits;
 mod listener;
 mod pipe;
@@ -113,9 +115,7 @@ mod timer;
 mod wake;
 
 pub use crate::{
-    endpoint::{Endpoint, EndpointError, UNIX_MODE, UNIX_PATH_MAX},
     limits::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER},
-    listener::ListenError,
     reactor::Reactor,
     server::Server,
     wake::{LoopEnded, Mailbox},

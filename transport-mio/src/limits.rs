@@ -85,15 +85,6 @@ pub(crate) const CLOSE_LINGER: Duration = Duration::from_secs(10);
 /// How long bytes of a vanished peer are kept for a protocol that takes none of them.
 pub(crate) const GONE_LINGER: Duration = Duration::from_secs(10);
 
-/// TCP keep-alive: silence after which the first probe is sent.
-pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
-
-/// TCP keep-alive: time between probes.
-pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
-/// TCP keep-alive: unanswered probes after which the peer counts as gone.
-pub(crate) const KEEPALIVE_PROBES: u32 = 9;
-
 // One packet must fit, and a read must leave the protocol's output a sensible room.
 const _: () = assert!(PIPE_PACKET_MAX <= SCRATCH_BYTES && OUTPUT_ROOM_MIN < SCRATCH_BYTES);
 const _: () = assert!(OUTPUT_LOW_WATER < OUTPUT_HIGH_WATER);

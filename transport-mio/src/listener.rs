@@ -1,44 +1,22 @@
-//! Listening sockets, and the rules by which a path is taken over. Which addresses there are is in `endpoint`.
-//!
-//! A Unix socket appears with its final mode or a narrower one, never a wider one, and never takes the place of one that
-//! somebody listens on: a lock beside it keeps two of us apart, and connecting to it tells the live from the left-over.
+//! Listening sockets on the loop. Whoever opens them knows their addresses; here they only accept.
 
 use std::{
-    fmt,
-    fs::{self, File, OpenOptions, TryLockError},
     io,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
-    },
-    path::{Path, PathBuf},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
+use gantry_core::driver::ListenerId;
 use mio::net::{TcpListener, UnixListener};
-use nix::{
-    errno::Errno,
-    fcntl::{AT_FDCWD, AtFlags, OFlag},
-    sys::{
-        socket::{
-            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, setsockopt, socket, sockopt,
-        },
-        stat::{FchmodatFlags, Mode, fchmod, fchmodat},
-    },
-    unistd::{Gid, fchownat},
-};
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
-use crate::{
-    conn::Place,
-    endpoint::Endpoint,
-    limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES},
-};
+use crate::conn::Place;
 
 /// One listening socket on the loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socket,
-    /// What it listens on: the endpoint, with the port that the kernel has chosen.
-    pub(crate) address: String,
+    /// The caller's name for it.
+    pub(crate) id: ListenerId,
     /// Peers may be waiting to be accepted: true from a report of the kernel until there are none.
     pub(crate) waiting: bool,
     /// Pauses of accepting since the last success.
@@ -49,32 +27,28 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    // Dropped in this order: the path goes before anybody can find it refused.
-    Unix { _path: SocketPath, listener: UnixListener },
+    Unix(UnixListener),
 }
 
 impl Listener {
-    pub(crate) fn open(endpoint: &Endpoint) -> Result<Self, ListenError> {
-        let failed = |source| ListenError::Address {
-            endpoint: endpoint.clone(),
-            source,
-        };
-        let (socket, address) = match endpoint {
-            Endpoint::Tcp(address) => {
-                // SO_REUSEADDR, close-on-exec and non-blocking are set by mio.
-                let listener = TcpListener::bind(*address).map_err(failed)?;
-                listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| failed(errno.into()))?;
-                let address = listener.local_addr().map_err(failed)?;
-                (Socket::Tcp(listener), Endpoint::Tcp(address).to_string())
+    pub(crate) fn new(socket: OwnedFd, id: ListenerId) -> io::Result<Self> {
+        let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+        let socket = match address.family() {
+            Some(AddressFamily::Inet | AddressFamily::Inet6) => {
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Socket::Tcp(TcpListener::from_std(listener))
             }
-            Endpoint::Unix { path, mode, gid } => {
-                let (listener, path) = SocketPath::listen(path, *mode, *gid, &failed)?;
-                (Socket::Unix { _path: path, listener }, endpoint.to_string())
+            Some(AddressFamily::Unix) => {
+                let listener = std::os::unix::net::UnixListener::from(socket);
+                listener.set_nonblocking(true)?;
+                Socket::Unix(UnixListener::from_std(listener))
             }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
         };
         Ok(Self {
             socket,
-            address,
+            id,
             waiting: true,
             pauses: 0,
             place: Place::default(),
@@ -84,239 +58,15 @@ impl Listener {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         match &self.socket {
             Socket::Tcp(listener) => listener.as_fd(),
-            Socket::Unix { listener, .. } => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
         }
     }
 
-    /// Accepts one peer: close-on-exec, non-blocking, and for TCP without delay and with keep-alive.
+    /// Accepts one peer: close-on-exec and non-blocking.
     pub(crate) fn accept(&self) -> io::Result<OwnedFd> {
         match &self.socket {
-            Socket::Tcp(listener) => {
-                let fd = OwnedFd::from(listener.accept()?.0);
-                // A socket that refuses an option still carries bytes; a peer that has left already fails later.
-                let _ = setsockopt(&fd, sockopt::TcpNoDelay, &true);
-                let _ = setsockopt(&fd, sockopt::TcpKeepIdle, &(KEEPALIVE_IDLE.as_secs() as u32));
-                let _ = setsockopt(&fd, sockopt::TcpKeepInterval, &(KEEPALIVE_INTERVAL.as_secs() as u32));
-                let _ = setsockopt(&fd, sockopt::TcpKeepCount, &KEEPALIVE_PROBES);
-                let _ = setsockopt(&fd, sockopt::KeepAlive, &true);
-                Ok(fd)
-            }
-            Socket::Unix { listener, .. } => Ok(listener.accept()?.0.into()),
+            Socket::Tcp(listener) => Ok(listener.accept()?.0.into()),
+            Socket::Unix(listener) => Ok(listener.accept()?.0.into()),
         }
-    }
-}
-
-/// A path that is ours: removed when dropped, unless somebody has put something else there.
-#[derive(Debug)]
-struct SocketPath {
-    path: PathBuf,
-    /// Device and inode of our socket.
-    identity: (u64, u64),
-    // Dropped last.
-    _lock: PathLock,
-}
-
-impl SocketPath {
-    fn listen(
-        path: &Path,
-        mode: u32,
-        gid: Option<u32>,
-        failed: &dyn Fn(io::Error) -> ListenError,
-    ) -> Result<(UnixListener, Self), ListenError> {
-        let failed_errno = |errno: Errno| failed(errno.into());
-        let in_use = || ListenError::InUse { path: path.to_owned() };
-        let lock = PathLock::take(path).map_err(failed)?.ok_or_else(in_use)?;
-
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed_errno)?;
-        // bind(2) gives the file the mode of the socket, less the umask: nobody else gets in before the group is set.
-        fchmod(&fd, Mode::from_bits_truncate(mode & 0o700)).map_err(failed_errno)?;
-        let address = UnixAddr::new(path).map_err(failed_errno)?;
-        match bind(fd.as_raw_fd(), &address) {
-            Err(Errno::EADDRINUSE) => {
-                remove_stale(path, &address)?;
-                bind(fd.as_raw_fd(), &address).map_err(failed_errno)?;
-            }
-            result => result.map_err(failed_errno)?,
-        }
-        let metadata = fs::symlink_metadata(path).map_err(failed)?;
-        let owned = Self {
-            path: path.to_owned(),
-            identity: (metadata.dev(), metadata.ino()),
-            _lock: lock,
-        };
-        // From here on the path is removed again if anything fails.
-        if let Some(gid) = gid {
-            fchownat(
-                AT_FDCWD,
-                path,
-                None,
-                Some(Gid::from_raw(gid)),
-                AtFlags::AT_SYMLINK_NOFOLLOW,
-            )
-            .map_err(failed_errno)?;
-        }
-        fchmodat(
-            AT_FDCWD,
-            path,
-            Mode::from_bits_truncate(mode & 0o777),
-            FchmodatFlags::FollowSymlink,
-        )
-        .map_err(failed_errno)?;
-        listen(&fd, Backlog::MAXALLOWABLE).map_err(failed_errno)?;
-        Ok((UnixListener::from(fd), owned))
-    }
-}
-
-impl Drop for SocketPath {
-    fn drop(&mut self) {
-        let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|at| (at.dev(), at.ino()) == self.identity);
-        if still_ours {
-            // A path that cannot be removed is found stale by whoever comes next.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Removes a socket that nobody listens on; refuses everything else.
-fn remove_stale(path: &Path, address: &UnixAddr) -> Result<(), ListenError> {
-    let failed = |source| ListenError::Stale {
-        path: path.to_owned(),
-        source,
-    };
-    if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
-        return Err(ListenError::NotASocket { path: path.to_owned() });
-    }
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(|errno| failed(errno.into()))?;
-    match connect(probe.as_raw_fd(), address) {
-        Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(failed),
-        // EAGAIN: a full backlog has an owner. EPROTOTYPE: so has a socket of another type.
-        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Err(ListenError::InUse { path: path.to_owned() }),
-        Err(errno) => Err(failed(errno.into())),
-    }
-}
-
-/// The lock beside a socket path, `<path>.lock`: held while we listen, so that two daemons which start together do not both
-/// find the same left-over socket, and one removes the new socket of the other.
-#[derive(Debug)]
-struct PathLock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl PathLock {
-    /// `None`: somebody else holds it.
-    fn take(socket: &Path) -> io::Result<Option<Self>> {
-        let mut name = socket.as_os_str().to_owned();
-        name.push(".lock");
-        let path = PathBuf::from(name);
-        loop {
-            let mut options = OpenOptions::new();
-            // Mode 0600: nobody else can open it, and so nobody else can hold it.
-            options
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .custom_flags(OFlag::O_NOFOLLOW.bits());
-            let file = options.open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            // Its last holder may have removed it while we opened it; a lock on a removed file locks nothing.
-            let held = file.metadata()?;
-            match fs::symlink_metadata(&path) {
-                Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
-                    return Ok(Some(Self { path, _file: file }));
-                }
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-}
-
-impl Drop for PathLock {
-    fn drop(&mut self) {
-        // Removed while it is still held; a file that is left behind does no harm.
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Why an endpoint cannot be listened on.
-#[derive(Debug)]
-pub enum ListenError {
-    /// The system refused.
-    Address {
-        /// The whole endpoint.
-        endpoint: Endpoint,
-        /// What it said.
-        source: io::Error,
-    },
-    /// Another process listens on this path.
-    InUse {
-        /// The path of the socket.
-        path: PathBuf,
-    },
-    /// Something that is no socket is at this path; it is left alone.
-    NotASocket {
-        /// The path that was to become a socket.
-        path: PathBuf,
-    },
-    /// There is a socket at this path already, and it could not be found out whether it is in use, or not be removed.
-    Stale {
-        /// The path of the socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl fmt::Display for ListenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
-            Self::InUse { path } => {
-                write!(
-                    f,
-                    "cannot listen on unix://{}: another process listens there",
-                    path.display()
-                )
-            }
-            Self::NotASocket { path } => {
-                write!(
-                    f,
-                    "cannot listen on unix://{}: the path exists and is no socket",
-                    path.display()
-                )
-            }
-            Self::Stale { path, source } => {
-                write!(f, "cannot take over the socket at unix://{}: {source}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for ListenError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Address { source, .. } | Self::Stale { source, .. } => Some(source),
-            Self::InUse { .. } | Self::NotASocket { .. } => None,
-        }
-    }
-}
-
-impl From<ListenError> for io::Error {
-    fn from(error: ListenError) -> Self {
-        let kind = match &error {
-            ListenError::Address { source, .. } | ListenError::Stale { source, .. } => source.kind(),
-            ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
-            ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
-        };
-        Self::new(kind, error)
     }
 }

@@ -6,25 +6,24 @@ use std::{
     fmt,
     fs::File,
     io::{self, ErrorKind},
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
 
 use gantry_core::{
     Instant,
-    driver::{ConnId, PipeId, Protocol, Service},
+    driver::{ConnId, ListenerId, PipeId, Protocol, Service},
 };
 use mio::{Events, Interest};
 use nix::errno::Errno;
 
 use crate::{
     conn::Conn,
-    endpoint::Endpoint,
     limits::{
         ACCEPT_PAUSE, ACCEPT_PAUSES_MAX, Limits, SCRATCH_BYTES, TURN_ACCEPTS, TURN_BYTES, TURN_MESSAGES, TURN_REPORTS,
         TURN_TIMERS,
     },
-    listener::{ListenError, Listener},
+    listener::Listener,
     reactor::{Deadline, Reactor, Source, Work},
     timer::time_until,
     wake::{Inbox, Mailbox},
@@ -64,26 +63,20 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
         })
     }
 
-    /// Listens on one more endpoint; returns its address as text, with the port that the kernel has chosen.
+    /// Accepts from one more socket, which listens already; `id` is told with every connection that comes in there.
     ///
-    /// A Unix socket is removed when the loop ends. One that was left behind is replaced, one that somebody listens on is
-    /// not. Beside it lies a lock, `PATH.lock`, for as long.
+    /// Options that an accepted socket inherits, such as those of TCP, are the business of whoever opened it.
     ///
     /// # Errors
     ///
-    /// See [`ListenError`]; each names the endpoint.
-    pub fn listen(&mut self, endpoint: &Endpoint) -> Result<String, ListenError> {
-        let listener = Listener::open(endpoint)?;
+    /// It is neither a TCP nor a Unix socket, or the kernel does not watch it.
+    pub fn listen(&mut self, socket: OwnedFd, id: ListenerId) -> io::Result<()> {
+        let listener = Listener::new(socket, id)?;
         let number = self.reactor.listeners.len();
         self.reactor
-            .register(listener.fd(), Source::Listener(number), Interest::READABLE)
-            .map_err(|source| ListenError::Address {
-                endpoint: endpoint.clone(),
-                source,
-            })?;
-        let address = listener.address.clone();
+            .register(listener.fd(), Source::Listener(number), Interest::READABLE)?;
         self.reactor.listeners.push(listener);
-        Ok(address)
+        Ok(())
     }
 
     /// A sender for other threads.
@@ -262,6 +255,7 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
                 },
             };
             listener.pauses = 0;
+            let listener = listener.id;
             let id = ConnId(self.reactor.conns.reserve());
             if self
                 .reactor
@@ -272,7 +266,7 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
                 self.reactor.conns.remove(id.0);
                 return self.pause_accepting(number);
             }
-            let protocol = service.accept(&mut self.reactor, id);
+            let protocol = service.accept(&mut self.reactor, id, listener);
             let filled = self.reactor.conns.fill(id.0, Conn::new(fd, protocol));
             debug_assert!(filled.is_ok(), "a connection that is not filled yet cannot be removed");
             // It may have something to say first, or a deadline.

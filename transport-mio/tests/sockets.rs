@@ -13,7 +13,7 @@ use std::{
 
 use common::*;
 use gantry_core::driver::{ConnId, Driver};
-use gantry_transport_mio::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER};
+use gantry_transport_mio::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER, Server};
 use nix::sys::socket::{setsockopt, sockopt};
 
 #[test]
@@ -376,7 +376,7 @@ fn peers_beyond_the_bound_wait_until_there_is_room() {
     third.write_all(b"hello").expect("the backlog takes it");
     first.write_all(b"x").expect("write");
     assert_eq!(read_len(&mut first, 1), b"x", "the loop has had a turn");
-    assert!(running.accepted.try_recv().is_err(), "nobody else is accepted");
+    assert!(!running.has_accepted(), "nobody else is accepted");
     drop(first);
     assert_eq!(read_len(&mut third, 5), b"hello");
     let third_id = running.next_conn();
@@ -386,7 +386,7 @@ fn peers_beyond_the_bound_wait_until_there_is_room() {
 }
 
 #[test]
-fn accepted_sockets_are_closed_on_exec_and_tcp_is_kept_alive() {
+fn accepted_sockets_are_closed_on_exec_and_non_blocking() {
     let running = Running::start(Limits::default(), Wire::echo, |_, _| ());
     let mut client = running.connect_tcp();
     client.write_all(b"x").unwrap();
@@ -409,14 +409,24 @@ fn accepted_sockets_are_closed_on_exec_and_tcp_is_kept_alive() {
     let flags = i32::from_str_radix(flags, 8).unwrap();
     assert_ne!(flags & nix::libc::O_CLOEXEC, 0, "close-on-exec");
     assert_ne!(flags & nix::libc::O_NONBLOCK, 0, "non-blocking");
-    // The timer of an idle connection is the keep-alive timer (proc_net_tcp: 2 in the timer field).
-    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-    let wanted = format!("0100007F:{:04X}", ours.port());
-    let line = table
-        .lines()
-        .find(|line| line.split_whitespace().nth(2) == Some(wanted.as_str()))
-        .expect("the row");
-    assert!(line.split_whitespace().nth(5).unwrap().starts_with("02:"), "{line}");
+}
+
+#[test]
+fn the_service_is_told_which_listener_a_peer_came_in_by() {
+    let running = Running::start(Limits::default(), Wire::echo, |_, _| ());
+    let _unix = running.connect_unix();
+    assert_eq!(running.next_accepted().1, UNIX);
+    let _tcp = running.connect_tcp();
+    assert_eq!(running.next_accepted().1, TCP);
+}
+
+#[test]
+fn what_cannot_accept_is_refused() {
+    let mut server = Server::<Wire, Job>::new(Limits::default()).expect("new server");
+    let file = std::fs::File::open("/dev/null").expect("open");
+    server.listen(file.into(), UNIX).expect_err("no socket at all");
+    let (reader, _writer) = std::io::pipe().expect("pipe");
+    server.listen(reader.into(), UNIX).expect_err("no socket at all");
 }
 
 #[test]
@@ -424,7 +434,6 @@ fn a_stopped_loop_ends_its_connections() {
     let running = Running::start(Limits::default(), Wire::relay, |_, _| ());
     let mut client: UnixStream = running.connect_unix();
     let conn = running.next_conn();
-    let path = running.unix.clone();
     let mailbox = running.mailbox.clone();
     running.on_loop(move |driver| {
         driver.protocol(conn).expect("there").send(b"last");
@@ -433,7 +442,8 @@ fn a_stopped_loop_ends_its_connections() {
     let mut got = Vec::new();
     client.read_to_end(&mut got).expect("read");
     assert_eq!(got, b"last", "the turn is finished");
+    let tcp = running.tcp.clone();
     drop(running);
-    assert!(!path.exists(), "the socket is removed");
+    assert!(TcpStream::connect(tcp).is_err(), "nobody listens");
     assert!(mailbox.send(Box::new(|_| ())).is_err(), "nobody listens to messages");
 }

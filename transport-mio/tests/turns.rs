@@ -128,7 +128,7 @@ fn what_was_sent_before_the_loop_ran_is_delivered() {
     };
     server
         .run(&mut Daemon {
-            accept: |_: &mut Reactor<Wire>, _| Wire::echo(),
+            accept: |_: &mut Reactor<Wire>, _, _| Wire::echo(),
             call,
         })
         .unwrap();

@@ -5,8 +5,8 @@
 use std::{
     collections::VecDeque,
     io::{Read, Write},
-    net::TcpStream,
-    os::unix::net::UnixStream,
+    net::{TcpListener, TcpStream},
+    os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -18,9 +18,9 @@ use std::{
 
 use gantry_core::{
     Instant,
-    driver::{ConnId, Driver, Output, PipeId, Protocol, Service, TimerId},
+    driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, TimerId},
 };
-use gantry_transport_mio::{Endpoint, Limits, Mailbox, Reactor, Server};
+use gantry_transport_mio::{Limits, Mailbox, Reactor, Server};
 
 /// Long enough for the slowest machine; reached only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -205,13 +205,13 @@ pub struct Daemon<A, F> {
 
 impl<A, F> Service<Reactor<Wire>> for Daemon<A, F>
 where
-    A: FnMut(&mut Reactor<Wire>, ConnId) -> Wire,
+    A: FnMut(&mut Reactor<Wire>, ConnId, ListenerId) -> Wire,
     F: FnMut(&mut Reactor<Wire>, Call),
 {
     type Message = Job;
 
-    fn accept(&mut self, driver: &mut Reactor<Wire>, conn: ConnId) -> Wire {
-        (self.accept)(driver, conn)
+    fn accept(&mut self, driver: &mut Reactor<Wire>, conn: ConnId, listener: ListenerId) -> Wire {
+        (self.accept)(driver, conn, listener)
     }
 
     fn event(&mut self, driver: &mut Reactor<Wire>, conn: ConnId, event: Said) {
@@ -250,13 +250,17 @@ where
     }
 }
 
+/// The listeners of [`Running`].
+pub const UNIX: ListenerId = ListenerId(7);
+pub const TCP: ListenerId = ListenerId(11);
+
 /// A loop on a thread of its own, stopped when dropped.
 pub struct Running {
     pub unix: PathBuf,
     pub tcp: String,
     pub mailbox: Mailbox<Job>,
     /// Connections in the order in which they were accepted.
-    pub accepted: Receiver<ConnId>,
+    accepted: Receiver<(ConnId, ListenerId)>,
     thread: Option<JoinHandle<()>>,
     _dir: Scratch,
 }
@@ -270,17 +274,16 @@ impl Running {
         let dir = Scratch::new();
         let unix = dir.path.join("d.sock");
         let mut server = Server::<Wire, Job>::new(limits).expect("new server");
-        server
-            .listen(&format!("unix://{}", unix.display()).parse().unwrap())
-            .expect("unix");
-        let tcp = server
-            .listen(&"tcp://127.0.0.1:0".parse::<Endpoint>().unwrap())
-            .expect("tcp");
+        let socket = UnixListener::bind(&unix).expect("unix");
+        server.listen(socket.into(), UNIX).expect("unix");
+        let socket = TcpListener::bind("127.0.0.1:0").expect("tcp");
+        let tcp = socket.local_addr().expect("tcp").to_string();
+        server.listen(socket.into(), TCP).expect("tcp");
         let mailbox = server.mailbox();
         let (accepts, accepted) = channel();
         let thread = std::thread::spawn(move || {
-            let accept = move |_: &mut Reactor<Wire>, conn| {
-                let _ = accepts.send(conn);
+            let accept = move |_: &mut Reactor<Wire>, conn, listener| {
+                let _ = accepts.send((conn, listener));
                 wire()
             };
             server
@@ -290,7 +293,6 @@ impl Running {
                 })
                 .expect("run");
         });
-        let tcp = tcp.trim_start_matches("tcp://").to_owned();
         Self {
             unix,
             tcp,
@@ -326,7 +328,16 @@ impl Running {
     }
 
     pub fn next_conn(&self) -> ConnId {
+        self.next_accepted().0
+    }
+
+    pub fn next_accepted(&self) -> (ConnId, ListenerId) {
         self.accepted.recv_timeout(PATIENCE).expect("a connection is accepted")
+    }
+
+    /// Whether a connection has been accepted that the test has not asked for.
+    pub fn has_accepted(&self) -> bool {
+        self.accepted.try_recv().is_ok()
     }
 
     pub fn connect_unix(&self) -> UnixStream {

@@ -1,5 +1,7 @@
 //! `gantryd`: the daemon. Joins the engine, the protocol core and a transport; see `gantryd --help`.
 
+mod endpoint;
+mod listener;
 mod options;
 mod service;
 mod signals;
@@ -7,10 +9,11 @@ mod stderr_log;
 
 use std::{process::ExitCode, sync::Arc};
 
+use gantry_core::driver::ListenerId;
 use gantry_engine::Engine;
 use gantry_transport_mio::{Limits, Server};
 
-use crate::{options::Options, service::Daemon};
+use crate::{listener::Listener, options::Options, service::Daemon};
 
 fn main() -> ExitCode {
     let options = match Options::from_command_line() {
@@ -41,15 +44,21 @@ fn run(options: Options) -> Result<(), Error> {
     };
     let engine = Engine::open(options.engine.clone(), Arc::new(post))?;
     let pid_file = options.write_pid_file()?;
-    let mut listening = Vec::new();
-    for host in &options.hosts {
-        listening.push(server.listen(host)?);
+    let listeners = options
+        .hosts
+        .iter()
+        .map(Listener::open)
+        .collect::<Result<Vec<_>, _>>()?;
+    for (number, listener) in (0..).zip(&listeners) {
+        server.listen(listener.socket()?, ListenerId(number))?;
     }
     let mut daemon = Daemon::new(engine);
     daemon.start(server.driver(), signals);
-    options.say_where(&listening);
+    options.say_where(listeners.iter().map(Listener::address));
     let stopped = server.run(&mut daemon);
     log::info!("stopping; containers run on");
+    // Paths go while their sockets still listen: nobody is refused where there seems to be a daemon.
+    drop(listeners);
     drop(pid_file);
     Ok(stopped?)
 }

@@ -9,13 +9,14 @@ use std::{
 
 use clap::Parser;
 use gantry_engine::Config;
-use gantry_transport_mio::Endpoint;
 use log::LevelFilter;
 use nix::{
     fcntl::{Flock, FlockArg},
     unistd::Uid,
 };
 use serde::Deserialize;
+
+use crate::endpoint::Endpoint;
 
 /// Everything the daemon is told at its start.
 pub(crate) struct Options {
@@ -201,16 +202,16 @@ impl Options {
     }
 
     /// Prints where the daemon listens, and what to do next. Nobody has to read it.
-    pub(crate) fn say_where(&self, listening: &[String]) {
-        let _ = io::stdout().write_all(self.where_text(listening).as_bytes());
+    pub(crate) fn say_where<'a>(&self, addresses: impl Iterator<Item = &'a str> + Clone) {
+        let _ = io::stdout().write_all(self.where_text(addresses).as_bytes());
     }
 
-    fn where_text(&self, listening: &[String]) -> String {
-        let lines = listening
-            .iter()
+    fn where_text<'a>(&self, addresses: impl Iterator<Item = &'a str> + Clone) -> String {
+        let lines = addresses
+            .clone()
             .map(|address| format!("gantryd {} listens on {address}\n", env!("CARGO_PKG_VERSION")));
         let mut text: String = lines.collect();
-        let (Some(first), Some(_)) = (listening.first(), &self.engine.hello) else {
+        let (Some(first), Some(_)) = (addresses.clone().next(), &self.engine.hello) else {
             return text;
         };
         text += &format!("\nTry it from another terminal:\n    docker -H {first} run --rm gantry/hello\n");

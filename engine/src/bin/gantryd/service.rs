@@ -6,7 +6,7 @@ use std::{collections::HashMap, os::fd::OwnedFd};
 use bytes::Bytes;
 use gantry_core::{
     Connection, Event, Instant, Item, Limits, Misuse, Reply, RequestId,
-    driver::{ConnId, Direction, Driver, PipeId, Service, TimerId},
+    driver::{ConnId, Direction, Driver, ListenerId, PipeId, Service, TimerId},
 };
 use gantry_engine::{CallId, Engine, Message, Port};
 
@@ -48,7 +48,7 @@ where
 {
     type Message = Message;
 
-    fn accept(&mut self, driver: &mut D, conn: ConnId) -> Connection {
+    fn accept(&mut self, driver: &mut D, conn: ConnId, _: ListenerId) -> Connection {
         self.calls.insert(conn, Vec::new());
         Connection::new(Limits::default(), driver.now())
     }

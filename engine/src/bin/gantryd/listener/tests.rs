@@ -1,47 +1,42 @@
-//! Listening: who gets a path, with which permissions, and what is said to those who do not.
-
-mod common;
+//! Who gets a path, with which permissions, and what is said to those who do not.
 
 use std::{
     io::ErrorKind,
     os::unix::{
-        fs::{MetadataExt, PermissionsExt},
+        fs::PermissionsExt,
         net::{UnixDatagram, UnixListener, UnixStream},
     },
-    path::Path,
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
-use common::*;
-use gantry_transport_mio::{Endpoint, Limits, ListenError, Server};
+use nix::sys::socket::getsockopt;
 
-fn server() -> Server<Wire, Job> {
-    Server::new(Limits::default()).expect("new server")
-}
+use super::*;
 
 fn at(path: &Path) -> Endpoint {
     format!("unix://{}", path.display()).parse().expect("endpoint")
 }
 
 #[test]
-fn a_socket_has_its_mode_and_group_and_goes_with_the_loop() {
+fn a_socket_has_its_mode_and_group_and_goes_when_it_is_dropped() {
     let dir = Scratch::new();
     let path = dir.path.join("s");
-    let mut server = server();
-    let address = server
-        .listen(&Endpoint::Unix {
-            path: path.clone(),
-            mode: 0o660,
-            gid: Some(4242),
-        })
-        .expect("listen");
-    assert_eq!(address, format!("unix://{}", path.display()));
+    let listener = Listener::open(&Endpoint::Unix {
+        path: path.clone(),
+        mode: 0o660,
+        gid: Some(4242),
+    })
+    .expect("listen");
+    assert_eq!(listener.address(), format!("unix://{}", path.display()));
     let metadata = std::fs::symlink_metadata(&path).unwrap();
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o660);
     assert_eq!(metadata.gid(), 4242);
     UnixStream::connect(&path).expect("somebody listens");
-    drop(server);
+    drop(listener);
     assert_eq!(
         std::fs::read_dir(&dir.path).unwrap().count(),
         0,
@@ -55,8 +50,7 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let path = dir.path.join("s");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "the standard library leaves it behind");
-    let mut server = server();
-    server.listen(&at(&path)).expect("taken over");
+    let _listener = Listener::open(&at(&path)).expect("taken over");
     UnixStream::connect(&path).expect("somebody listens");
 }
 
@@ -66,7 +60,7 @@ fn what_is_in_use_or_no_socket_is_left_alone() {
 
     let path = dir.path.join("foreign");
     let foreign = UnixListener::bind(&path).unwrap();
-    let refused = server().listen(&at(&path)).expect_err("a foreign daemon listens");
+    let refused = Listener::open(&at(&path)).expect_err("a foreign daemon listens");
     assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
     assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
     assert_eq!(std::io::Error::from(refused).kind(), ErrorKind::AddrInUse);
@@ -75,31 +69,30 @@ fn what_is_in_use_or_no_socket_is_left_alone() {
 
     let path = dir.path.join("datagram");
     let _datagram = UnixDatagram::bind(&path).unwrap();
-    let refused = server().listen(&at(&path)).expect_err("a socket of another type");
+    let refused = Listener::open(&at(&path)).expect_err("a socket of another type");
     assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
 
     let path = dir.path.join("ours");
-    let mut first = server();
-    first.listen(&at(&path)).expect("listen");
+    let _first = Listener::open(&at(&path)).expect("listen");
     for _ in 0..2 {
-        let refused = server().listen(&at(&path)).expect_err("we listen already");
+        let refused = Listener::open(&at(&path)).expect_err("we listen already");
         assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
         UnixStream::connect(&path).expect("the first still listens");
     }
 
     let path = dir.path.join("file");
     std::fs::write(&path, "precious").unwrap();
-    let refused = server().listen(&at(&path)).expect_err("a file is in the way");
+    let refused = Listener::open(&at(&path)).expect_err("a file is in the way");
     assert!(matches!(refused, ListenError::NotASocket { .. }), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 
     let path = dir.path.join("link");
     std::os::unix::fs::symlink(dir.path.join("nowhere"), &path).unwrap();
-    let refused = server().listen(&at(&path)).expect_err("a link is in the way");
+    let refused = Listener::open(&at(&path)).expect_err("a link is in the way");
     assert!(matches!(refused, ListenError::NotASocket { .. }), "{refused}");
 
     let path = dir.path.join("missing/s");
-    let refused = server().listen(&at(&path)).expect_err("no directory");
+    let refused = Listener::open(&at(&path)).expect_err("no directory");
     assert!(refused.to_string().contains("missing/s: No such file"), "{refused}");
 }
 
@@ -107,11 +100,10 @@ fn what_is_in_use_or_no_socket_is_left_alone() {
 fn what_another_put_there_is_not_removed() {
     let dir = Scratch::new();
     let path = dir.path.join("s");
-    let mut server = server();
-    server.listen(&at(&path)).expect("listen");
+    let listener = Listener::open(&at(&path)).expect("listen");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "somebody else's").unwrap();
-    drop(server);
+    drop(listener);
     assert!(path.exists());
 }
 
@@ -126,12 +118,11 @@ fn of_many_who_find_a_stale_socket_one_wins() {
             .map(|_| {
                 let (start, path) = (Arc::clone(&start), path.clone());
                 thread::spawn(move || {
-                    let mut server = server();
                     start.wait();
-                    let won = server.listen(&at(&path));
+                    let won = Listener::open(&at(&path));
                     // Nobody leaves before everybody has tried.
                     start.wait();
-                    won.map(|_| server)
+                    won
                 })
             })
             .collect();
@@ -148,11 +139,11 @@ fn of_many_who_find_a_stale_socket_one_wins() {
 #[test]
 fn tcp_listens_on_both_families_and_names_what_is_taken() {
     for (name, endpoint) in [("v4", "tcp://127.0.0.1:0"), ("v6", "tcp://[::1]:0")] {
-        let mut first = server();
-        let address = first.listen(&endpoint.parse().unwrap()).expect(name);
+        let first = Listener::open(&endpoint.parse().unwrap()).expect(name);
+        let address = first.address();
         assert!(!address.ends_with(":0"), "{name}: the port is known: {address}");
         std::net::TcpStream::connect(address.trim_start_matches("tcp://")).expect(name);
-        let refused = server().listen(&address.parse().unwrap()).expect_err(name);
+        let refused = Listener::open(&address.parse().unwrap()).expect_err(name);
         assert!(
             refused
                 .to_string()
@@ -160,5 +151,44 @@ fn tcp_listens_on_both_families_and_names_what_is_taken() {
             "{refused}"
         );
         assert_eq!(std::io::Error::from(refused).kind(), ErrorKind::AddrInUse, "{name}");
+    }
+}
+
+#[test]
+fn what_is_accepted_inherits_the_options_of_tcp() {
+    let listener = Listener::open(&"tcp://127.0.0.1:0".parse().unwrap()).expect("listen");
+    let address = listener.address().trim_start_matches("tcp://").to_owned();
+    let _client = std::net::TcpStream::connect(address).expect("connect");
+    let accepting = TcpListener::from(listener.socket().expect("a copy"));
+    accepting.set_nonblocking(false).unwrap();
+    let (accepted, _) = accepting.accept().expect("a peer");
+    assert!(getsockopt(&accepted, sockopt::TcpNoDelay).unwrap());
+    assert!(getsockopt(&accepted, sockopt::KeepAlive).unwrap());
+    assert_eq!(getsockopt(&accepted, sockopt::TcpKeepIdle), Ok(KEEPALIVE_IDLE_SECS));
+    assert_eq!(
+        getsockopt(&accepted, sockopt::TcpKeepInterval),
+        Ok(KEEPALIVE_INTERVAL_SECS)
+    );
+    assert_eq!(getsockopt(&accepted, sockopt::TcpKeepCount), Ok(KEEPALIVE_PROBES));
+}
+
+/// A directory of one test, removed when dropped.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("gantryd-listener-{}-{number}", std::process::id()));
+        fs::create_dir(&path).expect("scratch directory");
+        Self { path }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
     }
 }

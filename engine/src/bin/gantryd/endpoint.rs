@@ -10,7 +10,7 @@ use std::{
 
 /// Where to listen: `unix://PATH` or `tcp://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// `tcp://ADDRESS:PORT`; an IPv6 address stands in brackets. Port 0 lets the kernel choose.
     Tcp(SocketAddr),
     /// `unix://PATH`: a stream socket in the file system.
@@ -25,10 +25,10 @@ pub enum Endpoint {
 }
 
 /// Permission bits of a Unix socket that was parsed: for its owner and its group.
-pub const UNIX_MODE: u32 = 0o660;
+pub(crate) const UNIX_MODE: u32 = 0o660;
 
 /// Bytes of the longest path of a Unix socket: `sun_path` less its final NUL (unix(7)).
-pub const UNIX_PATH_MAX: usize = 107;
+pub(crate) const UNIX_PATH_MAX: usize = 107;
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
@@ -101,7 +101,7 @@ fn parse_tcp(text: &str) -> Result<SocketAddr, EndpointError> {
 
 /// Why a text is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// A name in the abstract namespace.
     Abstract {
         /// The name, with its `@`.

@@ -1,0 +1,321 @@
+//! Listening sockets, and the rules by which a path is taken over. Which addresses there are is in `endpoint`.
+//!
+//! A Unix socket appears with its final mode or a narrower one, never a wider one, and never takes the place of one that
+//! somebody listens on: a lock beside it keeps two of us apart, and connecting to it tells the live from the left-over.
+
+use std::{
+    fmt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    net::TcpListener,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    fcntl::{AT_FDCWD, AtFlags, OFlag},
+    sys::{
+        socket::{
+            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, setsockopt, socket, sockopt,
+        },
+        stat::{FchmodatFlags, Mode, fchmod, fchmodat},
+    },
+    unistd::{Gid, fchownat},
+};
+
+use crate::endpoint::Endpoint;
+
+/// An open listening socket. Whoever accepts gets a copy; the address stays taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    // Dropped in this order: the path goes before anybody can find it refused.
+    _path: Option<SocketPath>,
+    socket: OwnedFd,
+    address: String,
+}
+
+impl Listener {
+    /// Listens on an endpoint.
+    ///
+    /// A Unix socket is removed when this is dropped. One that was left behind is replaced, one that somebody listens on
+    /// is not. Beside it lies a lock, `PATH.lock`, for as long.
+    pub(crate) fn open(endpoint: &Endpoint) -> Result<Self, ListenError> {
+        let failed = |source| ListenError::Address {
+            endpoint: endpoint.clone(),
+            source,
+        };
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                // SO_REUSEADDR and close-on-exec are set by the standard library.
+                let listener = TcpListener::bind(address).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
+                listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| failed(errno.into()))?;
+                set_tcp_options(listener.as_fd());
+                Ok(Self {
+                    _path: None,
+                    address: Endpoint::Tcp(listener.local_addr().map_err(failed)?).to_string(),
+                    socket: listener.into(),
+                })
+            }
+            Endpoint::Unix { path, mode, gid } => {
+                let (socket, path) = SocketPath::listen(path, *mode, *gid, &failed)?;
+                Ok(Self {
+                    _path: Some(path),
+                    socket,
+                    address: endpoint.to_string(),
+                })
+            }
+        }
+    }
+
+    /// What it listens on: the endpoint, with the port that the kernel has chosen.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The socket, for whoever accepts: non-blocking and close-on-exec.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.try_clone()
+    }
+}
+
+/// No delay, and keep-alive: set once here, as an accepted socket inherits them (tcp(7), socket(7)).
+fn set_tcp_options(listener: BorrowedFd<'_>) {
+    // A socket that refuses an option still carries bytes.
+    let _ = setsockopt(&listener, sockopt::TcpNoDelay, &true);
+    let _ = setsockopt(&listener, sockopt::TcpKeepIdle, &KEEPALIVE_IDLE_SECS);
+    let _ = setsockopt(&listener, sockopt::TcpKeepInterval, &KEEPALIVE_INTERVAL_SECS);
+    let _ = setsockopt(&listener, sockopt::TcpKeepCount, &KEEPALIVE_PROBES);
+    let _ = setsockopt(&listener, sockopt::KeepAlive, &true);
+}
+
+/// Silence after which the first probe is sent.
+const KEEPALIVE_IDLE_SECS: u32 = 15;
+
+/// Time between probes.
+const KEEPALIVE_INTERVAL_SECS: u32 = 15;
+
+/// Unanswered probes after which the peer counts as gone.
+const KEEPALIVE_PROBES: u32 = 9;
+
+/// A path that is ours: removed when dropped, unless somebody has put something else there.
+#[derive(Debug)]
+struct SocketPath {
+    path: PathBuf,
+    /// Device and inode of our socket.
+    identity: (u64, u64),
+    // Dropped last.
+    _lock: PathLock,
+}
+
+impl SocketPath {
+    fn listen(
+        path: &Path,
+        mode: u32,
+        gid: Option<u32>,
+        failed: &dyn Fn(io::Error) -> ListenError,
+    ) -> Result<(OwnedFd, Self), ListenError> {
+        let failed_errno = |errno: Errno| failed(errno.into());
+        let in_use = || ListenError::InUse { path: path.to_owned() };
+        let lock = PathLock::take(path).map_err(failed)?.ok_or_else(in_use)?;
+
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed_errno)?;
+        // bind(2) gives the file the mode of the socket, less the umask: nobody else gets in before the group is set.
+        fchmod(&fd, Mode::from_bits_truncate(mode & 0o700)).map_err(failed_errno)?;
+        let address = UnixAddr::new(path).map_err(failed_errno)?;
+        match bind(fd.as_raw_fd(), &address) {
+            Err(Errno::EADDRINUSE) => {
+                remove_stale(path, &address)?;
+                bind(fd.as_raw_fd(), &address).map_err(failed_errno)?;
+            }
+            result => result.map_err(failed_errno)?,
+        }
+        let metadata = fs::symlink_metadata(path).map_err(failed)?;
+        let owned = Self {
+            path: path.to_owned(),
+            identity: (metadata.dev(), metadata.ino()),
+            _lock: lock,
+        };
+        // From here on the path is removed again if anything fails.
+        if let Some(gid) = gid {
+            fchownat(
+                AT_FDCWD,
+                path,
+                None,
+                Some(Gid::from_raw(gid)),
+                AtFlags::AT_SYMLINK_NOFOLLOW,
+            )
+            .map_err(failed_errno)?;
+        }
+        fchmodat(
+            AT_FDCWD,
+            path,
+            Mode::from_bits_truncate(mode & 0o777),
+            FchmodatFlags::FollowSymlink,
+        )
+        .map_err(failed_errno)?;
+        listen(&fd, Backlog::MAXALLOWABLE).map_err(failed_errno)?;
+        Ok((fd, owned))
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let still_ours = fs::symlink_metadata(&self.path).is_ok_and(|at| (at.dev(), at.ino()) == self.identity);
+        if still_ours {
+            // A path that cannot be removed is found stale by whoever comes next.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on; refuses everything else.
+fn remove_stale(path: &Path, address: &UnixAddr) -> Result<(), ListenError> {
+    let failed = |source| ListenError::Stale {
+        path: path.to_owned(),
+        source,
+    };
+    if !fs::symlink_metadata(path).map_err(failed)?.file_type().is_socket() {
+        return Err(ListenError::NotASocket { path: path.to_owned() });
+    }
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(|errno| failed(errno.into()))?;
+    match connect(probe.as_raw_fd(), address) {
+        Err(Errno::ECONNREFUSED) => fs::remove_file(path).map_err(failed),
+        // EAGAIN: a full backlog has an owner. EPROTOTYPE: so has a socket of another type.
+        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => Err(ListenError::InUse { path: path.to_owned() }),
+        Err(errno) => Err(failed(errno.into())),
+    }
+}
+
+/// The lock beside a socket path, `<path>.lock`: held while we listen, so that two daemons which start together do not both
+/// find the same left-over socket, and one removes the new socket of the other.
+#[derive(Debug)]
+struct PathLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl PathLock {
+    /// `None`: somebody else holds it.
+    fn take(socket: &Path) -> io::Result<Option<Self>> {
+        let mut name = socket.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        loop {
+            let mut options = OpenOptions::new();
+            // Mode 0600: nobody else can open it, and so nobody else can hold it.
+            options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(OFlag::O_NOFOLLOW.bits());
+            let file = options.open(&path)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // Its last holder may have removed it while we opened it; a lock on a removed file locks nothing.
+            let held = file.metadata()?;
+            match fs::symlink_metadata(&path) {
+                Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
+                    return Ok(Some(Self { path, _file: file }));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for PathLock {
+    fn drop(&mut self) {
+        // Removed while it is still held; a file that is left behind does no harm.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Why an endpoint cannot be listened on.
+#[derive(Debug)]
+pub(crate) enum ListenError {
+    /// The system refused.
+    Address {
+        /// The whole endpoint.
+        endpoint: Endpoint,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Another process listens on this path.
+    InUse {
+        /// The path of the socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket is at this path; it is left alone.
+    NotASocket {
+        /// The path that was to become a socket.
+        path: PathBuf,
+    },
+    /// There is a socket at this path already, and it could not be found out whether it is in use, or not be removed.
+    Stale {
+        /// The path of the socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { endpoint, source } => write!(f, "cannot listen on {endpoint}: {source}"),
+            Self::InUse { path } => {
+                write!(
+                    f,
+                    "cannot listen on unix://{}: another process listens there",
+                    path.display()
+                )
+            }
+            Self::NotASocket { path } => {
+                write!(
+                    f,
+                    "cannot listen on unix://{}: the path exists and is no socket",
+                    path.display()
+                )
+            }
+            Self::Stale { path, source } => {
+                write!(f, "cannot take over the socket at unix://{}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ListenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Address { source, .. } | Self::Stale { source, .. } => Some(source),
+            Self::InUse { .. } | Self::NotASocket { .. } => None,
+        }
+    }
+}
+
+impl From<ListenError> for io::Error {
+    fn from(error: ListenError) -> Self {
+        let kind = match &error {
+            ListenError::Address { source, .. } | ListenError::Stale { source, .. } => source.kind(),
+            ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
+            ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests;
