@@ -1,7 +1,5 @@
 //! Pipes, terminals, packets and files of a service on the loop.
 
-mod common;
-
 use std::{
     fs::File,
     io::{Read, Write},
@@ -14,9 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::*;
 use gantry_core::driver::{Direction, Driver, PIPE_PACKET_MAX, PipeId};
-use gantry_transport_mio::Limits;
 use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
@@ -27,6 +23,9 @@ use nix::{
     },
     unistd::pipe2,
 };
+use transport::Limits;
+
+use crate::common::*;
 
 fn pipe() -> (File, File) {
     let (reader, writer) = pipe2(OFlag::O_CLOEXEC).expect("pipe");
@@ -276,7 +275,7 @@ fn a_packet_that_is_too_large_is_refused_and_not_cut() {
 }
 
 #[test]
-fn files_that_epoll_refuses_work_too() {
+fn files_that_are_always_ready_work_too() {
     let (running, calls) = Running::record(Wire::echo);
     let dir = Scratch::new();
     let path = dir.path.join("file");
@@ -336,7 +335,7 @@ fn a_descriptor_is_made_non_blocking() {
 /// A loop whose pipes behave as `react` says, and what was called.
 fn reacting<F>(mut react: F) -> (Running, Receiver<Call>)
 where
-    F: FnMut(&mut gantry_transport_mio::Reactor<Wire>, &Call) + Send + 'static,
+    F: FnMut(&mut transport::Reactor<Wire>, &Call) + Send + 'static,
 {
     let (calls, seen) = channel();
     let running = Running::start(Limits::default(), Wire::echo, move |driver, call| {

@@ -1,8 +1,6 @@
 //! Many connections, and too many: memory of idle ones, and descriptors that run out. Programs of their own, because they
 //! measure or limit the whole process.
 
-mod common;
-
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -10,8 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::*;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::common::*;
 
 /// Set in the child processes of this test, which run one of the scenarios below.
 const SCENARIO: &str = "GANTRY_TEST_SCENARIO";
@@ -33,7 +32,7 @@ fn scenarios() {
     }
     for (name, _) in scenarios {
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "scenarios", "--nocapture"])
+            .args(["--exact", "many::scenarios", "--nocapture"])
             .env(SCENARIO, name)
             .stdin(Stdio::null())
             .output()

@@ -1,7 +1,5 @@
 //! Connections over real Unix and TCP sockets: bytes, ends, resets, back-pressure.
 
-mod common;
-
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
@@ -11,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use common::*;
 use gantry_core::driver::{ConnId, Driver};
-use gantry_transport_mio::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER, Server};
 use nix::sys::socket::{setsockopt, sockopt};
+use transport::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER, Server};
+
+use crate::common::*;
 
 #[test]
 fn echoes_whatever_the_cut() {
@@ -112,7 +111,7 @@ fn a_slow_reader_stops_the_sender_and_nothing_grows() {
     writer.join().expect("writer");
 }
 
-fn gantry_queued(driver: &mut gantry_transport_mio::Reactor<Wire>, conn: ConnId) -> usize {
+fn gantry_queued(driver: &mut transport::Reactor<Wire>, conn: ConnId) -> usize {
     use gantry_core::driver::Protocol;
     driver.protocol(conn).expect("the connection is there").output_queued()
 }

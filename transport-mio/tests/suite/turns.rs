@@ -1,7 +1,5 @@
 //! Timers, messages of other threads, and the fairness of turns.
 
-mod common;
-
 use std::{
     io::Write,
     os::fd::OwnedFd,
@@ -14,9 +12,10 @@ use std::{
     time::Duration,
 };
 
-use common::*;
 use gantry_core::driver::{Direction, Driver, TimerId};
-use gantry_transport_mio::{Limits, Reactor, Server};
+use transport::{Limits, Reactor, Server};
+
+use crate::common::*;
 
 #[test]
 fn timers_fire_in_order_and_never_early() {

@@ -1,6 +1,5 @@
 //! What the tests of the loop share: a tiny protocol, a service made of one closure, and a loop on a thread of its own.
 //! The clients are plain blocking sockets of the standard library, with a time limit instead of a hang.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 use std::{
     collections::VecDeque,
@@ -20,7 +19,7 @@ use gantry_core::{
     Instant,
     driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, TimerId},
 };
-use gantry_transport_mio::{Limits, Mailbox, Reactor, Server};
+use transport::{Limits, Mailbox, Reactor, Server};
 
 /// Long enough for the slowest machine; reached only when something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -437,7 +436,7 @@ impl Scratch {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gantry-mio-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("gantry-transport-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).expect("scratch directory");
         Self { path }
     }

@@ -1,0 +1,11 @@
+//! The behaviour of a transport, over real sockets, pipes and threads. Every transport compiles these same files, each under
+//! the name `transport`, and so the list of cases is one.
+
+extern crate gantry_transport_mio as transport;
+
+#[allow(unreachable_pub, reason = "shared by the modules of this program")]
+mod common;
+mod many;
+mod pipes;
+mod sockets;
+mod turns;
