@@ -15,19 +15,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use listenfd::ListenFd;
 use nix::{
     errno::Errno,
     fcntl::{AT_FDCWD, AtFlags, OFlag},
     sys::{
         socket::{
-            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, setsockopt, socket, sockopt,
+            AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen, setsockopt,
+            socket, sockopt,
         },
         stat::{FchmodatFlags, Mode, fchmod, fchmodat},
     },
     unistd::{Gid, fchownat},
 };
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, INHERITED_FIRST};
 
 /// An open listening socket. Whoever accepts gets a copy; the address stays taken until this is dropped.
 #[derive(Debug)]
@@ -36,40 +38,95 @@ pub(crate) struct Listener {
     _path: Option<SocketPath>,
     socket: OwnedFd,
     address: String,
+    is_tcp: bool,
 }
 
 impl Listener {
-    /// Listens on an endpoint.
+    /// Listens on an endpoint; `fd://` takes the sockets it names out of `inherited`.
     ///
     /// A Unix socket is removed when this is dropped. One that was left behind is replaced, one that somebody listens on
-    /// is not. Beside it lies a lock, `PATH.lock`, for as long.
-    pub(crate) fn open(endpoint: &Endpoint) -> Result<Self, ListenError> {
+    /// is not. Beside it lies a lock, `PATH.lock`, for as long. An inherited one belongs to whoever has made it.
+    pub(crate) fn open(endpoint: &Endpoint, inherited: &mut ListenFd) -> Result<Vec<Self>, ListenError> {
         let failed = |source| ListenError::Address {
             endpoint: endpoint.clone(),
             source,
         };
-        match endpoint {
+        let listener = match endpoint {
+            Endpoint::Inherited(Some(number)) => Self::inherit(*number, inherited)
+                .map_err(failed)?
+                .ok_or(ListenError::NotInherited { number: Some(*number) })?,
+            Endpoint::Inherited(None) => {
+                let count = u32::try_from(inherited.len()).unwrap_or(u32::MAX);
+                let all = (0..count).filter_map(|index| Self::inherit(INHERITED_FIRST + index, inherited).transpose());
+                let all = all.collect::<io::Result<Vec<_>>>().map_err(failed)?;
+                return match all.is_empty() {
+                    true => Err(ListenError::NotInherited { number: None }),
+                    false => Ok(all),
+                };
+            }
             Endpoint::Tcp(address) => {
                 // SO_REUSEADDR and close-on-exec are set by the standard library.
                 let listener = TcpListener::bind(address).map_err(failed)?;
-                listener.set_nonblocking(true).map_err(failed)?;
                 listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| failed(errno.into()))?;
-                set_tcp_options(listener.as_fd());
-                Ok(Self {
-                    _path: None,
-                    address: Endpoint::Tcp(listener.local_addr().map_err(failed)?).to_string(),
-                    socket: listener.into(),
-                })
+                Self::of_tcp(listener).map_err(failed)?
             }
             Endpoint::Unix { path, mode, gid } => {
                 let (socket, path) = SocketPath::listen(path, *mode, *gid, &failed)?;
-                Ok(Self {
+                Self {
                     _path: Some(path),
                     socket,
                     address: endpoint.to_string(),
-                })
+                    is_tcp: false,
+                }
             }
+        };
+        Ok(vec![listener])
+    }
+
+    fn of_tcp(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        set_tcp_options(listener.as_fd());
+        Ok(Self {
+            _path: None,
+            address: Endpoint::Tcp(listener.local_addr()?).to_string(),
+            socket: listener.into(),
+            is_tcp: true,
+        })
+    }
+
+    /// Takes an inherited socket of either kind; `None` if there is none with this number, or it was taken before.
+    fn inherit(number: u32, inherited: &mut ListenFd) -> io::Result<Option<Self>> {
+        let index = (number - INHERITED_FIRST) as usize;
+        let listener = match inherited.take_unix_listener(index) {
+            Ok(None) => return Ok(None),
+            Ok(Some(listener)) => {
+                listener.set_nonblocking(true)?;
+                let name = listener.local_addr()?;
+                let address = match name.as_pathname() {
+                    Some(path) => format!("unix://{}", path.display()),
+                    None => format!("fd://{number}"),
+                };
+                Self {
+                    _path: None,
+                    socket: listener.into(),
+                    address,
+                    is_tcp: false,
+                }
+            }
+            Err(_other_kind) => match inherited.take_tcp_listener(index)? {
+                Some(listener) => Self::of_tcp(listener)?,
+                None => return Ok(None),
+            },
+        };
+        if !getsockopt(&listener.socket, sockopt::AcceptConn)? {
+            return Err(io::Error::other(format!("descriptor {number} does not listen")));
         }
+        Ok(Some(listener))
+    }
+
+    /// Whether it is reached by TCP, so that TLS applies.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.is_tcp
     }
 
     /// What it listens on: the endpoint, with the port that the kernel has chosen.
@@ -258,6 +315,11 @@ pub(crate) enum ListenError {
         /// The path of the socket.
         path: PathBuf,
     },
+    /// The service manager has not given us this socket, or any.
+    NotInherited {
+        /// Its descriptor.
+        number: Option<u32>,
+    },
     /// Something that is no socket is at this path; it is left alone.
     NotASocket {
         /// The path that was to become a socket.
@@ -283,6 +345,12 @@ impl fmt::Display for ListenError {
                     path.display()
                 )
             }
+            Self::NotInherited { number: None } => {
+                f.write_str("cannot listen on fd://: no socket was inherited (LISTEN_FDS is not set for this process)")
+            }
+            Self::NotInherited { number: Some(number) } => {
+                write!(f, "cannot listen on fd://{number}: no such socket was inherited")
+            }
             Self::NotASocket { path } => {
                 write!(
                     f,
@@ -301,19 +369,8 @@ impl std::error::Error for ListenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Address { source, .. } | Self::Stale { source, .. } => Some(source),
-            Self::InUse { .. } | Self::NotASocket { .. } => None,
+            Self::InUse { .. } | Self::NotInherited { .. } | Self::NotASocket { .. } => None,
         }
-    }
-}
-
-impl From<ListenError> for io::Error {
-    fn from(error: ListenError) -> Self {
-        let kind = match &error {
-            ListenError::Address { source, .. } | ListenError::Stale { source, .. } => source.kind(),
-            ListenError::InUse { .. } => io::ErrorKind::AddrInUse,
-            ListenError::NotASocket { .. } => io::ErrorKind::AlreadyExists,
-        };
-        Self::new(kind, error)
     }
 }
 

@@ -12,6 +12,7 @@ use std::{process::ExitCode, sync::Arc};
 use gantry_core::driver::ListenerId;
 use gantry_engine::Engine;
 use gantry_transport_mio::{Limits, Server};
+use listenfd::ListenFd;
 
 use crate::{listener::Listener, options::Options, service::Daemon};
 
@@ -44,11 +45,11 @@ fn run(options: Options) -> Result<(), Error> {
     };
     let engine = Engine::open(options.engine.clone(), Arc::new(post))?;
     let pid_file = options.write_pid_file()?;
-    let listeners = options
-        .hosts
-        .iter()
-        .map(Listener::open)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut inherited = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for host in &options.hosts {
+        listeners.extend(Listener::open(host, &mut inherited)?);
+    }
     for (number, listener) in (0..).zip(&listeners) {
         server.listen(listener.socket()?, ListenerId(number))?;
     }

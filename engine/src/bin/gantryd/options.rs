@@ -34,7 +34,7 @@ pub(crate) struct Options {
     after_help = "Settings may also stand in the configuration file, under dockerd's names (daemon.json)."
 )]
 struct CommandLine {
-    /// Where to listen: unix://PATH or tcp://ADDRESS:PORT; may be given several times
+    /// Where to listen: unix://PATH, tcp://ADDRESS[:PORT] or fd:// (from the service manager); may be given several times
     #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
     hosts: Vec<String>,
     /// Group that may use the unix sockets
@@ -231,7 +231,7 @@ impl Options {
 }
 
 fn endpoint(text: &str, gid: Option<u32>) -> Result<Endpoint, String> {
-    let mut endpoint: Endpoint = text.parse().map_err(|error| format!("--host {text}: {error}"))?;
+    let mut endpoint = Endpoint::parse(text, PORT).map_err(|error| format!("--host {text}: {error}"))?;
     if let Endpoint::Unix { gid: group, .. } = &mut endpoint {
         *group = gid;
     }
@@ -272,6 +272,9 @@ fn group_id(name: &str) -> Result<Option<u32>, String> {
 }
 
 const DEFAULT_HOST: &str = "unix:///run/gantry.sock";
+
+/// Docker's port (IANA: docker).
+const PORT: u16 = 2375;
 
 #[cfg(test)]
 mod tests {

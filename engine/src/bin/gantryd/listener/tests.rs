@@ -1,7 +1,6 @@
 //! Who gets a path, with which permissions, and what is said to those who do not.
 
 use std::{
-    io::ErrorKind,
     os::unix::{
         fs::PermissionsExt,
         net::{UnixDatagram, UnixListener, UnixStream},
@@ -18,14 +17,23 @@ use nix::sys::socket::getsockopt;
 use super::*;
 
 fn at(path: &Path) -> Endpoint {
-    format!("unix://{}", path.display()).parse().expect("endpoint")
+    Endpoint::parse(&format!("unix://{}", path.display()), 0).expect("endpoint")
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    Endpoint::parse(text, 0).expect("endpoint")
+}
+
+fn open(endpoint: &Endpoint) -> Result<Listener, ListenError> {
+    let mut opened = Listener::open(endpoint, &mut ListenFd::empty())?;
+    Ok(opened.remove(0))
 }
 
 #[test]
 fn a_socket_has_its_mode_and_group_and_goes_when_it_is_dropped() {
     let dir = Scratch::new();
     let path = dir.path.join("s");
-    let listener = Listener::open(&Endpoint::Unix {
+    let listener = open(&Endpoint::Unix {
         path: path.clone(),
         mode: 0o660,
         gid: Some(4242),
@@ -50,7 +58,7 @@ fn a_socket_that_was_left_behind_is_replaced() {
     let path = dir.path.join("s");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "the standard library leaves it behind");
-    let _listener = Listener::open(&at(&path)).expect("taken over");
+    let _listener = open(&at(&path)).expect("taken over");
     UnixStream::connect(&path).expect("somebody listens");
 }
 
@@ -60,39 +68,38 @@ fn what_is_in_use_or_no_socket_is_left_alone() {
 
     let path = dir.path.join("foreign");
     let foreign = UnixListener::bind(&path).unwrap();
-    let refused = Listener::open(&at(&path)).expect_err("a foreign daemon listens");
+    let refused = open(&at(&path)).expect_err("a foreign daemon listens");
     assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
     assert!(refused.to_string().contains(path.to_str().unwrap()), "{refused}");
-    assert_eq!(std::io::Error::from(refused).kind(), ErrorKind::AddrInUse);
     UnixStream::connect(&path).expect("the foreign daemon still listens");
     drop(foreign);
 
     let path = dir.path.join("datagram");
     let _datagram = UnixDatagram::bind(&path).unwrap();
-    let refused = Listener::open(&at(&path)).expect_err("a socket of another type");
+    let refused = open(&at(&path)).expect_err("a socket of another type");
     assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
 
     let path = dir.path.join("ours");
-    let _first = Listener::open(&at(&path)).expect("listen");
+    let _first = open(&at(&path)).expect("listen");
     for _ in 0..2 {
-        let refused = Listener::open(&at(&path)).expect_err("we listen already");
+        let refused = open(&at(&path)).expect_err("we listen already");
         assert!(matches!(refused, ListenError::InUse { .. }), "{refused}");
         UnixStream::connect(&path).expect("the first still listens");
     }
 
     let path = dir.path.join("file");
     std::fs::write(&path, "precious").unwrap();
-    let refused = Listener::open(&at(&path)).expect_err("a file is in the way");
+    let refused = open(&at(&path)).expect_err("a file is in the way");
     assert!(matches!(refused, ListenError::NotASocket { .. }), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 
     let path = dir.path.join("link");
     std::os::unix::fs::symlink(dir.path.join("nowhere"), &path).unwrap();
-    let refused = Listener::open(&at(&path)).expect_err("a link is in the way");
+    let refused = open(&at(&path)).expect_err("a link is in the way");
     assert!(matches!(refused, ListenError::NotASocket { .. }), "{refused}");
 
     let path = dir.path.join("missing/s");
-    let refused = Listener::open(&at(&path)).expect_err("no directory");
+    let refused = open(&at(&path)).expect_err("no directory");
     assert!(refused.to_string().contains("missing/s: No such file"), "{refused}");
 }
 
@@ -100,7 +107,7 @@ fn what_is_in_use_or_no_socket_is_left_alone() {
 fn what_another_put_there_is_not_removed() {
     let dir = Scratch::new();
     let path = dir.path.join("s");
-    let listener = Listener::open(&at(&path)).expect("listen");
+    let listener = open(&at(&path)).expect("listen");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "somebody else's").unwrap();
     drop(listener);
@@ -119,7 +126,7 @@ fn of_many_who_find_a_stale_socket_one_wins() {
                 let (start, path) = (Arc::clone(&start), path.clone());
                 thread::spawn(move || {
                     start.wait();
-                    let won = Listener::open(&at(&path));
+                    let won = open(&at(&path));
                     // Nobody leaves before everybody has tried.
                     start.wait();
                     won
@@ -138,25 +145,38 @@ fn of_many_who_find_a_stale_socket_one_wins() {
 
 #[test]
 fn tcp_listens_on_both_families_and_names_what_is_taken() {
-    for (name, endpoint) in [("v4", "tcp://127.0.0.1:0"), ("v6", "tcp://[::1]:0")] {
-        let first = Listener::open(&endpoint.parse().unwrap()).expect(name);
+    for (name, text) in [("v4", "tcp://127.0.0.1:0"), ("v6", "tcp://[::1]:0")] {
+        let first = open(&endpoint(text)).expect(name);
         let address = first.address();
         assert!(!address.ends_with(":0"), "{name}: the port is known: {address}");
         std::net::TcpStream::connect(address.trim_start_matches("tcp://")).expect(name);
-        let refused = Listener::open(&address.parse().unwrap()).expect_err(name);
+        let refused = open(&endpoint(address)).expect_err(name);
         assert!(
             refused
                 .to_string()
                 .starts_with(&format!("cannot listen on {address}: Address")),
             "{refused}"
         );
-        assert_eq!(std::io::Error::from(refused).kind(), ErrorKind::AddrInUse, "{name}");
+    }
+}
+
+#[test]
+fn what_was_not_inherited_is_named() {
+    let cases = [
+        (
+            "fd://",
+            "cannot listen on fd://: no socket was inherited (LISTEN_FDS is not set for this process)",
+        ),
+        ("fd://7", "cannot listen on fd://7: no such socket was inherited"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(open(&endpoint(text)).expect_err(text).to_string(), expected);
     }
 }
 
 #[test]
 fn what_is_accepted_inherits_the_options_of_tcp() {
-    let listener = Listener::open(&"tcp://127.0.0.1:0".parse().unwrap()).expect("listen");
+    let listener = open(&endpoint("tcp://127.0.0.1:0")).expect("listen");
     let address = listener.address().trim_start_matches("tcp://").to_owned();
     let _client = std::net::TcpStream::connect(address).expect("connect");
     let accepting = TcpListener::from(listener.socket().expect("a copy"));
