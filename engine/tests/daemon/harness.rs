@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    os::unix::process::ExitStatusExt,
+    os::{fd::OwnedFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU64, Ordering},
@@ -27,6 +27,10 @@ pub(crate) struct Daemon {
     root: PathBuf,
     process: Option<Child>,
     namespace: Namespace,
+    /// Further words on its command line.
+    arguments: Vec<String>,
+    /// A socket that it inherits, as from a service manager.
+    inherited: Option<OwnedFd>,
 }
 
 /// A network namespace, held by a thread.
@@ -84,6 +88,11 @@ pub(crate) fn is_root() -> bool {
 impl Daemon {
     /// Starts a daemon on an empty data root, with the image `probe` imported.
     pub(crate) fn start() -> Self {
+        Self::start_with(Vec::new(), None)
+    }
+
+    /// As [`start`](Self::start), with further arguments and a socket to inherit.
+    pub(crate) fn start_with(arguments: Vec<String>, inherited: Option<OwnedFd>) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("gantry-test-{}-{count}", std::process::id()));
@@ -92,6 +101,8 @@ impl Daemon {
             root,
             process: None,
             namespace: Namespace::new(),
+            arguments,
+            inherited,
         };
         daemon.launch();
         daemon.import_probe();
@@ -100,8 +111,23 @@ impl Daemon {
 
     /// Starts the process and waits until it answers.
     pub(crate) fn launch(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gantryd"));
+        let program = env!("CARGO_BIN_EXE_gantryd");
+        let mut command = match &self.inherited {
+            None => Command::new(program),
+            Some(socket) => {
+                // The shell gives it the number and the environment that systemd would (sd_listen_fds(3)).
+                let mut shell = Command::new("/bin/sh");
+                let script = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
+                shell.args(["-c", script, "sh", program]);
+                shell.stdin(socket.try_clone().expect("a descriptor"));
+                shell
+            }
+        };
+        if self.inherited.is_none() {
+            command.stdin(Stdio::null());
+        }
         command
+            .args(&self.arguments)
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()))
             .arg("--data-root")
@@ -109,7 +135,6 @@ impl Daemon {
             .arg("--exec-root")
             .arg(self.root.join("exec"))
             .arg("--log-level=debug")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(
                 fs::OpenOptions::new()

@@ -1,20 +1,22 @@
 //! `gantryd`: the daemon. Joins the engine, the protocol core and a transport; see `gantryd --help`.
 
+mod channel;
 mod endpoint;
 mod listener;
 mod options;
 mod service;
 mod signals;
 mod stderr_log;
+mod tls;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
 use gantry_core::driver::ListenerId;
 use gantry_engine::Engine;
 use gantry_transport_mio::{Limits, Server};
 use listenfd::ListenFd;
 
-use crate::{listener::Listener, options::Options, service::Daemon};
+use crate::{listener::Listener, options::Options, service::Daemon, tls::server_config};
 
 fn main() -> ExitCode {
     let options = match Options::from_command_line() {
@@ -35,6 +37,7 @@ type Error = Box<dyn std::error::Error>;
 
 fn run(options: Options) -> Result<(), Error> {
     options.check_privileges()?;
+    let tls = options.tls.as_ref().map(server_config).transpose()?;
     // Before any thread exists, so that all of them have the signals blocked.
     let signals = signals::receive()?;
     let mut server = Server::new(Limits::default())?;
@@ -50,10 +53,14 @@ fn run(options: Options) -> Result<(), Error> {
     for host in &options.hosts {
         listeners.extend(Listener::open(host, &mut inherited)?);
     }
-    for (number, listener) in (0..).zip(&listeners) {
-        server.listen(listener.socket()?, ListenerId(number))?;
+    let mut secured = HashMap::new();
+    for (id, listener) in (0..).map(ListenerId).zip(&listeners) {
+        server.listen(listener.socket()?, id)?;
+        if let (Some(config), true) = (&tls, listener.is_tcp()) {
+            secured.insert(id, Arc::clone(config));
+        }
     }
-    let mut daemon = Daemon::new(engine);
+    let mut daemon = Daemon::new(engine, secured);
     daemon.start(server.driver(), signals);
     options.say_where(listeners.iter().map(Listener::address));
     let stopped = server.run(&mut daemon);

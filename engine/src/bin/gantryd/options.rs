@@ -1,7 +1,7 @@
 //! The command line and the configuration file. Names are dockerd's where dockerd has them.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -16,11 +16,13 @@ use nix::{
 };
 use serde::Deserialize;
 
-use crate::endpoint::Endpoint;
+use crate::{endpoint::Endpoint, tls::TlsFiles};
 
 /// Everything the daemon is told at its start.
 pub(crate) struct Options {
     pub(crate) hosts: Vec<Endpoint>,
+    /// For every listener that is reached by TCP.
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) log_level: LevelFilter,
     pub(crate) engine: Config,
     pid_file: PathBuf,
@@ -40,6 +42,21 @@ struct CommandLine {
     /// Group that may use the unix sockets
     #[arg(short = 'G', long, default_value = "docker", value_name = "NAME")]
     group: String,
+    /// Use TLS on TCP; implied by --tlsverify
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    tls: Option<bool>,
+    /// Use TLS on TCP, and let in only clients with a certificate of the CA
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    tlsverify: Option<bool>,
+    /// Certificate of the CA whose clients are let in [default: ~/.docker/ca.pem]
+    #[arg(long, value_name = "FILE")]
+    tlscacert: Option<PathBuf>,
+    /// The daemon's certificate [default: ~/.docker/cert.pem]
+    #[arg(long, value_name = "FILE")]
+    tlscert: Option<PathBuf>,
+    /// The key of the daemon's certificate [default: ~/.docker/key.pem]
+    #[arg(long, value_name = "FILE")]
+    tlskey: Option<PathBuf>,
     /// Images and containers
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
@@ -87,6 +104,11 @@ struct CommandLine {
 struct File {
     hosts: Vec<String>,
     group: Option<String>,
+    tls: Option<bool>,
+    tlsverify: Option<bool>,
+    tlscacert: Option<PathBuf>,
+    tlscert: Option<PathBuf>,
+    tlskey: Option<PathBuf>,
     data_root: Option<PathBuf>,
     exec_root: Option<PathBuf>,
     pidfile: Option<PathBuf>,
@@ -129,7 +151,17 @@ impl Options {
             texts.push(DEFAULT_HOST.to_owned());
         }
         let gid = group_id(file.group.as_deref().unwrap_or(&line.group))?;
-        let hosts = texts.iter().map(|text| endpoint(text, gid)).collect::<Result<_, _>>()?;
+        let tls = tls_files(TlsOptions {
+            tls: line.tls.or(file.tls),
+            tlsverify: line.tlsverify.or(file.tlsverify),
+            tlscacert: line.tlscacert.or(file.tlscacert),
+            tlscert: line.tlscert.or(file.tlscert),
+            tlskey: line.tlskey.or(file.tlskey),
+        })?;
+        let hosts = texts
+            .iter()
+            .map(|text| endpoint(text, gid, tls.as_ref()))
+            .collect::<Result<_, _>>()?;
         let absolute =
             |path: PathBuf| std::path::absolute(&path).map_err(|error| format!("{}: {error}", path.display()));
         let beside = |name: &str| std::env::current_exe().map(|exe| exe.with_file_name(name));
@@ -167,6 +199,7 @@ impl Options {
             .unwrap_or_else(|| exec_root.join("gantryd.pid"));
         Ok(Self {
             hosts,
+            tls,
             log_level,
             engine,
             pid_file: absolute(pid_file)?,
@@ -230,15 +263,55 @@ impl Options {
     }
 }
 
-fn endpoint(text: &str, gid: Option<u32>) -> Result<Endpoint, String> {
-    let mut endpoint = Endpoint::parse(text, PORT).map_err(|error| format!("--host {text}: {error}"))?;
+/// dockerd's options about TLS, as they were given.
+struct TlsOptions {
+    tls: Option<bool>,
+    tlsverify: Option<bool>,
+    tlscacert: Option<PathBuf>,
+    tlscert: Option<PathBuf>,
+    tlskey: Option<PathBuf>,
+}
+
+fn tls_files(options: TlsOptions) -> Result<Option<TlsFiles>, String> {
+    let verify = options.tlsverify.unwrap_or(false);
+    if !verify && !options.tls.unwrap_or(false) {
+        // dockerd ignores them, and serves root in the clear to someone who has made certificates.
+        let given = [
+            ("--tlscacert", &options.tlscacert),
+            ("--tlscert", &options.tlscert),
+            ("--tlskey", &options.tlskey),
+        ];
+        return match given.iter().find(|(_, path)| path.is_some()) {
+            Some((name, _)) => Err(format!("{name} is of no use without --tls or --tlsverify")),
+            None => Ok(None),
+        };
+    }
+    let directory = match (env::var_os("DOCKER_CERT_PATH"), env::var_os("HOME")) {
+        (Some(path), _) if !path.is_empty() => PathBuf::from(path),
+        (_, home) => PathBuf::from(home.unwrap_or_default()).join(".docker"),
+    };
+    let or_default = |path: Option<PathBuf>, name: &str| path.unwrap_or_else(|| directory.join(name));
+    Ok(Some(TlsFiles {
+        cert: or_default(options.tlscert, "cert.pem"),
+        key: or_default(options.tlskey, "key.pem"),
+        client_ca: verify.then(|| or_default(options.tlscacert, "ca.pem")),
+    }))
+}
+
+fn endpoint(text: &str, gid: Option<u32>, tls: Option<&TlsFiles>) -> Result<Endpoint, String> {
+    let port = if tls.is_some() { PORT_TLS } else { PORT_CLEAR };
+    let mut endpoint = Endpoint::parse(text, port).map_err(|error| format!("--host {text}: {error}"))?;
     if let Endpoint::Unix { gid: group, .. } = &mut endpoint {
         *group = gid;
     }
     if let Endpoint::Tcp(address) = &endpoint
         && !address.ip().is_loopback()
+        && tls.is_none_or(|files| files.client_ca.is_none())
     {
-        eprintln!("gantryd: WARNING: {text} is open to everyone who can reach it, and gives them root on this machine");
+        eprintln!(
+            "gantryd: WARNING: {text} without --tlsverify is open to everyone who can reach it, and gives them root on \
+             this machine"
+        );
     }
     Ok(endpoint)
 }
@@ -273,8 +346,9 @@ fn group_id(name: &str) -> Result<Option<u32>, String> {
 
 const DEFAULT_HOST: &str = "unix:///run/gantry.sock";
 
-/// Docker's port (IANA: docker).
-const PORT: u16 = 2375;
+/// Docker's ports (IANA: docker, docker-s).
+const PORT_CLEAR: u16 = 2375;
+const PORT_TLS: u16 = 2376;
 
 #[cfg(test)]
 mod tests {

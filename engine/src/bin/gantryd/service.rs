@@ -1,7 +1,7 @@
 //! Between transport and engine: events of the protocol become calls of the engine, and what the engine says becomes
 //! commands to the protocol.
 
-use std::{collections::HashMap, os::fd::OwnedFd};
+use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc};
 
 use bytes::Bytes;
 use gantry_core::{
@@ -9,8 +9,9 @@ use gantry_core::{
     driver::{ConnId, Direction, Driver, ListenerId, PipeId, Service, TimerId},
 };
 use gantry_engine::{CallId, Engine, Message, Port};
+use rustls::ServerConfig;
 
-use crate::signals;
+use crate::{channel::Channel, signals};
 
 /// The daemon as the transport sees it.
 pub(crate) struct Daemon {
@@ -18,21 +19,24 @@ pub(crate) struct Daemon {
     signal_pipe: Option<PipeId>,
     /// Open calls of each connection, to be told when it has room or is gone.
     calls: HashMap<ConnId, Vec<RequestId>>,
+    tls: HashMap<ListenerId, Arc<ServerConfig>>,
 }
 
 impl Daemon {
-    pub(crate) fn new(engine: Engine) -> Self {
+    /// A daemon whose listeners in `tls` serve nobody in the clear.
+    pub(crate) fn new(engine: Engine, tls: HashMap<ListenerId, Arc<ServerConfig>>) -> Self {
         Self {
             engine,
             signal_pipe: None,
             calls: HashMap::new(),
+            tls,
         }
     }
 
     /// Puts the containers of before and the signals on the loop.
     pub(crate) fn start<D>(&mut self, driver: &mut D, signals: OwnedFd)
     where
-        D: Driver<Protocol = Connection, Fd = OwnedFd>,
+        D: Driver<Protocol = Channel, Fd = OwnedFd>,
     {
         self.signal_pipe = Some(driver.open_pipe(signals, Direction::Read));
         self.engine.start(&mut Wire {
@@ -44,13 +48,14 @@ impl Daemon {
 
 impl<D> Service<D> for Daemon
 where
-    D: Driver<Protocol = Connection, Fd = OwnedFd>,
+    D: Driver<Protocol = Channel, Fd = OwnedFd>,
 {
     type Message = Message;
 
-    fn accept(&mut self, driver: &mut D, conn: ConnId, _: ListenerId) -> Connection {
+    fn accept(&mut self, driver: &mut D, conn: ConnId, listener: ListenerId) -> Channel {
         self.calls.insert(conn, Vec::new());
-        Connection::new(Limits::default(), driver.now())
+        let now = driver.now();
+        Channel::new(Connection::new(Limits::default(), now), self.tls.get(&listener), now)
     }
 
     fn event(&mut self, driver: &mut D, conn: ConnId, event: Event) {
@@ -168,11 +173,11 @@ struct Wire<'a, D> {
 
 impl<D> Wire<'_, D>
 where
-    D: Driver<Protocol = Connection, Fd = OwnedFd>,
+    D: Driver<Protocol = Channel, Fd = OwnedFd>,
 {
     fn command(&mut self, call: CallId, command: impl FnOnce(&mut Connection, RequestId) -> Result<(), Misuse>) {
-        if let Some(connection) = self.driver.protocol(call.conn)
-            && let Err(misuse) = command(connection, RequestId(call.request))
+        if let Some(channel) = self.driver.protocol(call.conn)
+            && let Err(misuse) = command(channel.connection(), RequestId(call.request))
         {
             log::error!("call {} of connection {}: {misuse}", call.request, call.conn.0);
         }
@@ -187,7 +192,7 @@ where
 
 impl<D> Port for Wire<'_, D>
 where
-    D: Driver<Protocol = Connection, Fd = OwnedFd>,
+    D: Driver<Protocol = Channel, Fd = OwnedFd>,
 {
     fn now(&self) -> Instant {
         self.driver.now()
@@ -209,7 +214,7 @@ where
         // For a connection that is gone there is always room: what is sent to it vanishes.
         self.driver
             .protocol(call.conn)
-            .is_none_or(|connection| connection.has_room(RequestId(call.request)))
+            .is_none_or(|channel| channel.connection().has_room(RequestId(call.request)))
     }
 
     fn finish(&mut self, call: CallId) {
