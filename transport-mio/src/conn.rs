@@ -1,294 +1,195 @@
-//! Connections and the slab that gives them ids which are never used again. What happens on a connection is in `drive`.
+//! Connections on the loop: their sockets, and what the kernel has reported of them. What happens on one is in `drive`.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use gantry_core::Instant;
+use gantry_core::driver::{
+    Protocol,
+    conn::{ConnState, PeerGone, Received, Socket},
+    held::Held,
+    turn::Place,
+};
 use mio::Interest;
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
+};
 
-/// Values under keys that are never used again: a slot number and the generation of the slot, which grows each time the
-/// slot is emptied. A slot whose generations are used up is given up.
-///
-/// ```text
-///   63    61 60                   32 31                    0
-///  |  kind  |      generation       |         slot          |
-/// ```
-///
-/// The three highest bits stay 0 in a key; [`Source`](crate::reactor::Source) uses them in the kernel's copy.
-#[derive(Debug)]
-pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
-    /// Slots that are neither filled nor reserved.
-    free: Vec<u32>,
-    /// Slots that are filled or reserved.
-    live: usize,
-}
+use crate::limits::CONN_READ_BYTES;
 
-#[derive(Debug)]
-struct Slot<T> {
-    /// 1 <= generation <= GENERATION_MAX, or the slot is given up.
-    generation: u32,
-    value: Option<T>,
-}
-
-impl<T> Slab<T> {
-    pub(crate) fn new() -> Self {
-        Self {
-            slots: Vec::new(),
-            free: Vec::new(),
-            live: 0,
-        }
-    }
-
-    /// A new key, under which [`fill`](Self::fill) puts the value.
-    pub(crate) fn reserve(&mut self) -> u64 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 1,
-                value: None,
-            });
-            u32::try_from(self.slots.len() - 1).expect("descriptors are far fewer than 2^32")
-        });
-        self.live += 1;
-        key(slot, self.slots[slot as usize].generation)
-    }
-
-    /// Puts a value under a key that was reserved; on a key that has been removed since, gives it back.
-    pub(crate) fn fill(&mut self, key: u64, value: T) -> Result<(), T> {
-        match self.slot_mut(key) {
-            Some(slot) => {
-                slot.value = Some(value);
-                Ok(())
-            }
-            None => Err(value),
-        }
-    }
-
-    pub(crate) fn get(&self, key: u64) -> Option<&T> {
-        let (number, generation) = parts(key);
-        self.slots
-            .get(number as usize)
-            .filter(|slot| slot.generation == generation)?
-            .value
-            .as_ref()
-    }
-
-    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut T> {
-        self.slot_mut(key)?.value.as_mut()
-    }
-
-    /// Ends a key, filled or only reserved.
-    pub(crate) fn remove(&mut self, key: u64) -> Option<T> {
-        let slot = self.slot_mut(key)?;
-        let value = slot.value.take();
-        slot.generation += 1;
-        if slot.generation <= GENERATION_MAX {
-            self.free.push(parts(key).0);
-        }
-        self.live -= 1;
-        value
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.live
-    }
-
-    fn slot_mut(&mut self, key: u64) -> Option<&mut Slot<T>> {
-        let (number, generation) = parts(key);
-        self.slots
-            .get_mut(number as usize)
-            .filter(|slot| slot.generation == generation && generation <= GENERATION_MAX)
-    }
-}
-
-const GENERATION_MAX: u32 = (1 << 29) - 1;
-
-fn key(slot: u32, generation: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(slot)
-}
-
-fn parts(key: u64) -> (u32, u32) {
-    ((key & u64::from(u32::MAX)) as u32, (key >> 32) as u32)
-}
-
-/// Bytes in a row that are used up from the front, without moving the rest. Holds no memory while it is empty.
-#[derive(Debug, Default)]
-pub(crate) struct Held {
-    bytes: Vec<u8>,
-    /// 0 <= from < bytes.len(), or both are 0.
-    from: usize,
-}
-
-impl Held {
-    /// Keeps `bytes`; only when nothing is held.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        debug_assert!(self.is_empty(), "one piece at a time");
-        *self = Self {
-            bytes: bytes.to_vec(),
-            from: 0,
-        };
-    }
-
-    pub(crate) fn rest(&self) -> &[u8] {
-        &self.bytes[self.from..]
-    }
-
-    pub(crate) fn consume(&mut self, len: usize) {
-        self.from += len;
-        if self.from >= self.bytes.len() {
-            *self = Self::default();
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-}
-
-/// One accepted socket and its protocol.
+/// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn<P> {
-    pub(crate) fd: OwnedFd,
-    pub(crate) protocol: P,
+    pub(crate) state: ConnState<P>,
+    pub(crate) stream: Stream,
     /// What the kernel reports on this socket.
     pub(crate) interest: Interest,
-    /// Reading may give something: true from a report of the kernel until a read finds nothing.
-    pub(crate) readable: bool,
-    /// The kernel has reported the end of the peer's sending direction; bytes may still lie before it.
-    pub(crate) fin_seen: bool,
-    /// Received, offered, and not taken.
-    pub(crate) held: Held,
-    /// Handed out by the protocol, and not taken by the socket.
-    pub(crate) unsent: Held,
-    /// The socket took less than it was given, and has not reported room since.
-    pub(crate) blocked: bool,
-    /// The queue was above the high-water mark and has not been below the low one since.
-    pub(crate) above_high: bool,
-    /// The protocol wants our direction ended, or has got it.
-    pub(crate) sending: Sending,
-    pub(crate) peer: Peer,
-    /// The protocol has said [`Close`](gantry_core::driver::Output::Close); what is unsent still goes out.
-    pub(crate) closing: bool,
-    /// When the protocol wants to hear of the time.
-    pub(crate) deadline: Option<Instant>,
-    /// When patience ends, with a peer that takes no last bytes or a protocol that takes none of a vanished peer.
-    pub(crate) linger: Option<Instant>,
-    /// The deadline in the loop's list, which is never later than `deadline` and `linger`.
-    pub(crate) armed: Option<Instant>,
     pub(crate) place: Place,
 }
 
-/// Our direction of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sending {
-    Open,
-    /// To be ended behind the unsent piece.
-    Ending,
-    Ended,
-}
-
-/// What is known of the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Peer {
-    /// May send and read.
-    Here,
-    /// Has ended its sending direction, and the protocol knows.
-    Finished,
-    /// Takes nothing any more; what it sent before may still be unread, and the protocol does not know yet.
-    Gone,
-    /// Is gone, and the protocol knows.
-    Lost,
-}
-
-/// Where a connection or pipe stands in the loop's queue.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
-    /// It is in the queue.
-    pub(crate) queued: bool,
-    /// The turn in which it was served last.
-    pub(crate) served: u64,
-}
-
-impl<P> Conn<P> {
+impl<P: Protocol> Conn<P> {
     pub(crate) fn new(fd: OwnedFd, protocol: P) -> Self {
         Self {
-            fd,
-            protocol,
+            state: ConnState::new(protocol),
+            stream: Stream {
+                fd,
+                readable: false,
+                over: false,
+                unsent: Held::default(),
+                blocked: false,
+            },
             interest: Interest::READABLE,
-            readable: false,
-            fin_seen: false,
-            held: Held::default(),
-            unsent: Held::default(),
-            blocked: false,
-            above_high: false,
-            sending: Sending::Open,
-            peer: Peer::Here,
-            closing: false,
-            deadline: None,
-            linger: None,
-            armed: None,
             place: Place::default(),
         }
     }
+
+    /// Notes a report of the kernel.
+    pub(crate) fn note(&mut self, report: &mio::event::Event) {
+        let hang_up = report.is_write_closed() || report.is_error();
+        if report.is_read_closed() {
+            self.state.note_fin();
+        }
+        if hang_up {
+            self.state.note_hang_up();
+        }
+        self.stream.over |= hang_up || report.is_read_closed();
+        self.stream.readable |= self.stream.over || report.is_readable();
+        if report.is_writable() || hang_up {
+            self.stream.blocked = false;
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+/// One accepted socket.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) fd: OwnedFd,
+    /// Reading may give something: true from a report of the kernel until a read finds nothing.
+    readable: bool,
+    /// The kernel has reported an end, so only the read that finds it says that all bytes have been read.
+    over: bool,
+    /// Handed out by the protocol, and not taken by the socket.
+    unsent: Held,
+    /// The socket took less than it was given, and has not reported room since.
+    pub(crate) blocked: bool,
+}
 
-    use proptest::prelude::*;
+/// A socket with the loop's buffer, for one turn.
+#[derive(Debug)]
+pub(crate) struct StreamTurn<'a> {
+    pub(crate) stream: &'a mut Stream,
+    pub(crate) scratch: &'a mut [u8],
+    /// Bytes of output at the start of `scratch`. Call-backs do not touch that buffer.
+    pub(crate) filled: &'a mut usize,
+}
 
-    use super::*;
-
-    proptest! {
-        /// The oracle is a map that never forgets which keys there have been.
-        #[test]
-        fn keys_are_never_used_again(steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..200)) {
-            let mut slab = Slab::new();
-            let mut oracle = BTreeMap::new();
-            let mut ever = BTreeSet::new();
-            for (value, (add, which)) in steps.into_iter().enumerate() {
-                if add || oracle.is_empty() {
-                    let key = slab.reserve();
-                    prop_assert!(ever.insert(key), "{key:x} was used before");
-                    prop_assert_eq!(slab.get(key), None);
-                    prop_assert_eq!(slab.fill(key, value), Ok(()));
-                    oracle.insert(key, value);
-                } else {
-                    let key = *which.get(&oracle.keys().copied().collect::<Vec<_>>());
-                    prop_assert_eq!(slab.remove(key), oracle.remove(&key));
-                }
-                prop_assert_eq!(slab.len(), oracle.len());
-                for key in &ever {
-                    prop_assert_eq!(slab.get(*key), oracle.get(key));
-                }
-            }
-        }
-
-        #[test]
-        fn what_is_held_comes_out_in_order(bytes in prop::collection::vec(any::<u8>(), 1..100), cuts in prop::collection::vec(1usize..9, 100)) {
-            let mut held = Held::default();
-            held.keep(&bytes);
-            let mut out = Vec::new();
-            for cut in cuts {
-                let piece = held.rest()[..cut.min(held.rest().len())].to_vec();
-                held.consume(piece.len());
-                out.extend(piece);
-            }
-            prop_assert_eq!(out, bytes);
-            prop_assert!(held.is_empty());
-            prop_assert_eq!(held.bytes.capacity(), 0);
+impl Socket for StreamTurn<'_> {
+    fn room(&mut self) -> &mut [u8] {
+        if self.stream.unsent.is_empty() {
+            &mut self.scratch[*self.filled..]
+        } else {
+            &mut []
         }
     }
 
-    #[test]
-    fn a_slot_without_generations_left_is_given_up() {
-        let mut slab = Slab::new();
-        let first = slab.reserve();
-        slab.slots[0].generation = GENERATION_MAX;
-        let last = key(parts(first).0, GENERATION_MAX);
-        assert_eq!(slab.fill(last, 'x'), Ok(()));
-        assert_eq!(slab.remove(last), Some('x'));
-        assert_eq!(slab.fill(key(0, GENERATION_MAX + 1), 'y'), Err('y'));
-        assert_eq!(parts(slab.reserve()).0, 1, "another slot is used");
+    fn put(&mut self, len: usize) {
+        *self.filled += len;
+    }
+
+    /// What the socket does not take is kept.
+    fn send(&mut self) -> Result<usize, PeerGone> {
+        let stream = &mut *self.stream;
+        if stream.unsent.is_empty() {
+            let bytes = &self.scratch[..std::mem::take(self.filled)];
+            let sent = stream.send_some(bytes)?;
+            if sent < bytes.len() {
+                stream.unsent.keep(&bytes[sent..]);
+            }
+            Ok(sent)
+        } else {
+            let mut unsent = std::mem::take(&mut stream.unsent);
+            let sent = stream.send_some(unsent.rest())?;
+            unsent.consume(sent);
+            stream.unsent = unsent;
+            Ok(sent)
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.stream.unsent.rest().len() + *self.filled
+    }
+
+    fn discard(&mut self) {
+        *self.filled = 0;
+        self.stream.unsent = Held::default();
+    }
+
+    fn shutdown(&mut self) {
+        // ENOTCONN: the peer has reset the connection, which the next read says as well.
+        let _ = shutdown(self.stream.fd.as_raw_fd(), Shutdown::Write);
+    }
+
+    fn recv(&mut self) -> Received<'_> {
+        if !self.stream.readable {
+            return Received::Later;
+        }
+        let room = &mut self.scratch[..CONN_READ_BYTES];
+        match self.stream.recv(room, MsgFlags::empty()) {
+            Ok(0) => {
+                self.stream.readable = false;
+                Received::End
+            }
+            Ok(len) => {
+                // A short read has emptied a stream socket, and whatever comes later is reported (epoll(7), question 9).
+                self.stream.readable = self.stream.over || len == room.len();
+                Received::Bytes(&room[..len])
+            }
+            Err(Errno::EAGAIN) => {
+                self.stream.readable = false;
+                Received::Nothing
+            }
+            Err(_) => Received::Failed,
+        }
+    }
+
+    fn peek(&mut self) -> Received<'_> {
+        match self.stream.recv(&mut [0], MsgFlags::MSG_PEEK) {
+            Ok(0) => Received::End,
+            Ok(_) => Received::Bytes(&[]),
+            Err(Errno::EAGAIN) => Received::Nothing,
+            Err(_) => Received::Failed,
+        }
+    }
+}
+
+impl Stream {
+    fn recv(&self, room: &mut [u8], flags: MsgFlags) -> Result<usize, Errno> {
+        loop {
+            match recv(self.fd.as_raw_fd(), room, flags | MsgFlags::MSG_DONTWAIT) {
+                Err(Errno::EINTR) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends until all is sent or the socket is full.
+    fn send_some(&mut self, bytes: &[u8]) -> Result<usize, PeerGone> {
+        let mut sent = 0;
+        while sent < bytes.len() && !self.blocked {
+            match send(
+                self.fd.as_raw_fd(),
+                &bytes[sent..],
+                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
+            ) {
+                Ok(len) => sent += len,
+                Err(Errno::EAGAIN) => self.blocked = true,
+                Err(Errno::EINTR) => {}
+                // EPIPE, ECONNRESET, ETIMEDOUT, …: no byte will ever reach the peer. What it sent is still read.
+                Err(_) => {
+                    self.readable = true;
+                    return Err(PeerGone);
+                }
+            }
+        }
+        Ok(sent)
     }
 }

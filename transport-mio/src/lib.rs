@@ -97,8 +97,8 @@
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
-//! a descriptor; `conn` holds connections and hands out ids; `listener` accepts; `timer` orders
-//! deadlines; `wake` brings messages of other threads; `limits` has every number.
+//! a descriptor; `conn` is a connection's socket; `listener` accepts; `timer` rounds time-outs; `wake` brings messages of
+//! other threads; `limits` has this transport's numbers. What every transport shares is in [`gantry_core::driver`].
 //!
 //! [`Protocol`]: gantry_core::driver::Protocol
 //! [`Service`]: gantry_core::driver::Service
@@ -114,8 +114,9 @@ mod server;
 mod timer;
 mod wake;
 
+pub use gantry_core::driver::limits::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER};
+
 pub use crate::{
-    limits::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER},
     reactor::Reactor,
     server::Server,
     wake::{LoopEnded, Mailbox},

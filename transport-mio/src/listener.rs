@@ -5,11 +5,9 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use gantry_core::driver::ListenerId;
+use gantry_core::driver::{ListenerId, turn::Place};
 use mio::net::{TcpListener, UnixListener};
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
-
-use crate::conn::Place;
 
 /// One listening socket on the loop.
 #[derive(Debug)]

@@ -10,13 +10,16 @@
 //! | regular file | `read` gives 0 | never |
 
 use std::{
-    collections::VecDeque,
     io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
-use bytes::{Buf, Bytes};
-use gantry_core::driver::{Direction, Driver, PIPE_PACKET_MAX, PipeId, Protocol, Service};
+use bytes::Bytes;
+use gantry_core::driver::{
+    Direction, Driver, PIPE_PACKET_MAX, PipeId, Protocol, Service,
+    outgoing::Outgoing,
+    turn::{Budget, Place},
+};
 use mio::Interest;
 use nix::{
     errno::Errno,
@@ -30,9 +33,8 @@ use nix::{
 };
 
 use crate::{
-    conn::Place,
     limits::{PIPE_READ_BYTES, WRITE_PIECES},
-    reactor::{Budget, Reactor, Source},
+    reactor::{Reactor, Source},
 };
 
 /// One descriptor of the service.
@@ -51,10 +53,7 @@ pub(crate) struct Pipe {
     reader_gone: bool,
     pub(crate) paused: bool,
     pub(crate) finishing: bool,
-    /// Not empty pieces only.
-    queue: VecDeque<Bytes>,
-    /// The sum of the lengths in `queue`.
-    queued: usize,
+    queue: Outgoing,
     /// Writing has failed for good; what can still be read is delivered before the service hears of it.
     failed: Option<Errno>,
     pub(crate) place: Place,
@@ -82,8 +81,7 @@ impl Pipe {
             reader_gone: false,
             paused: false,
             finishing: false,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Outgoing::default(),
             failed: None,
             place: Place::default(),
         }
@@ -94,7 +92,7 @@ impl Pipe {
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued
+        self.queue.len()
     }
 
     /// Takes bytes into the queue; says whether there is something new to write.
@@ -102,8 +100,7 @@ impl Pipe {
         if bytes.is_empty() || self.finishing || self.failed.is_some() {
             return false;
         }
-        self.queued += bytes.len();
-        self.queue.push_back(bytes);
+        self.queue.push(bytes);
         true
     }
 
@@ -159,21 +156,12 @@ impl Pipe {
         let pieces_max = if self.kind == Kind::Packet { 1 } else { WRITE_PIECES };
         let pieces: Vec<_> = self
             .queue
-            .iter()
+            .pieces()
             .take(pieces_max)
             .map(|piece| IoSlice::new(piece))
             .collect();
         let written = writev(&self.fd, &pieces)?;
-        let mut left = written;
-        while let Some(piece) = self.queue.front_mut() {
-            if left < piece.len() {
-                piece.advance(left);
-                break;
-            }
-            left -= piece.len();
-            self.queue.pop_front();
-        }
-        self.queued -= written;
+        self.queue.advance(written);
         Ok(written)
     }
 
@@ -181,8 +169,7 @@ impl Pipe {
         self.failed = Some(errno);
         // What the peer wrote before it went has perhaps not been reported yet.
         self.readable = true;
-        self.queue = VecDeque::new();
-        self.queued = 0;
+        self.queue.clear();
     }
 }
 
@@ -268,8 +255,6 @@ impl<P: Protocol> Reactor<P> {
                     budget.spend_bytes(len);
                     budget.spend_step();
                     if pipe.queue.is_empty() {
-                        // A burst may have made the list long.
-                        pipe.queue = VecDeque::new();
                         return Flushed::Drained;
                     }
                 }

@@ -10,17 +10,11 @@ use std::{
 use bytes::Bytes;
 use gantry_core::{
     Instant,
-    driver::{ConnId, Direction, Driver, PipeId, Protocol, TimerId},
+    driver::{ConnId, Direction, Driver, PipeId, Protocol, TimerId, deadlines::Deadlines, limits::Limits, slab::Slab},
 };
 use mio::{Interest, Token, unix::SourceFd};
 
-use crate::{
-    conn::{Conn, Slab},
-    limits::{Limits, SERVE_BYTES, SERVE_STEPS},
-    listener::Listener,
-    pipe::Pipe,
-    timer::Deadlines,
-};
+use crate::{conn::Conn, listener::Listener, pipe::Pipe};
 
 /// The [`Driver`] that a service is called with.
 ///
@@ -48,7 +42,7 @@ pub(crate) enum Work {
 }
 
 /// Whose deadline it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     Accept,
     Conn(ConnId),
@@ -89,39 +83,6 @@ impl Source {
     }
 }
 
-/// What one connection or pipe may still do in this turn.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
-    bytes: usize,
-    steps: usize,
-}
-
-impl Budget {
-    pub(crate) fn new() -> Self {
-        Self {
-            bytes: SERVE_BYTES,
-            steps: SERVE_STEPS,
-        }
-    }
-
-    pub(crate) fn spend_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-    }
-
-    pub(crate) fn spend_step(&mut self) {
-        self.steps = self.steps.saturating_sub(1);
-    }
-
-    pub(crate) fn is_spent(&self) -> bool {
-        self.bytes == 0 || self.steps == 0
-    }
-
-    /// Bytes moved so far.
-    pub(crate) fn moved(&self) -> usize {
-        SERVE_BYTES - self.bytes
-    }
-}
-
 impl<P> Reactor<P> {
     pub(crate) fn new(limits: Limits) -> io::Result<Self> {
         Ok(Self {
@@ -159,7 +120,7 @@ impl<P> Reactor<P> {
 
     pub(crate) fn queue_conn(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id.0)
-            && !std::mem::replace(&mut conn.place.queued, true)
+            && conn.place.enter()
         {
             self.ready.push_back(Work::Conn(id));
         }
@@ -167,7 +128,7 @@ impl<P> Reactor<P> {
 
     pub(crate) fn queue_pipe(&mut self, id: PipeId) {
         if let Some(pipe) = self.pipes.get_mut(id.0)
-            && !std::mem::replace(&mut pipe.place.queued, true)
+            && pipe.place.enter()
         {
             self.ready.push_back(Work::Pipe(id));
         }
@@ -175,7 +136,7 @@ impl<P> Reactor<P> {
 
     pub(crate) fn queue_listener(&mut self, number: usize) {
         if let Some(listener) = self.listeners.get_mut(number)
-            && !std::mem::replace(&mut listener.place.queued, true)
+            && listener.place.enter()
         {
             self.ready.push_back(Work::Listener(number));
         }
@@ -192,7 +153,7 @@ impl<P: Protocol> Driver for Reactor<P> {
 
     fn protocol(&mut self, conn: ConnId) -> Option<&mut P> {
         self.queue_conn(conn);
-        self.conns.get_mut(conn.0).map(|conn| &mut conn.protocol)
+        self.conns.get_mut(conn.0).map(|conn| &mut conn.state.protocol)
     }
 
     /// The mode belongs to the open file description, so whoever shares that sees a non-blocking descriptor too. What

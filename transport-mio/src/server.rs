@@ -12,17 +12,17 @@ use std::{
 
 use gantry_core::{
     Instant,
-    driver::{ConnId, ListenerId, PipeId, Protocol, Service},
+    driver::{
+        ConnId, ListenerId, PipeId, Protocol, Service,
+        limits::{ACCEPT_PAUSE, ACCEPT_PAUSES_MAX, Limits, TURN_ACCEPTS, TURN_BYTES, TURN_MESSAGES, TURN_TIMERS},
+    },
 };
 use mio::{Events, Interest};
 use nix::errno::Errno;
 
 use crate::{
     conn::Conn,
-    limits::{
-        ACCEPT_PAUSE, ACCEPT_PAUSES_MAX, Limits, SCRATCH_BYTES, TURN_ACCEPTS, TURN_BYTES, TURN_MESSAGES, TURN_REPORTS,
-        TURN_TIMERS,
-    },
+    limits::{SCRATCH_BYTES, TURN_REPORTS},
     listener::Listener,
     reactor::{Deadline, Reactor, Source, Work},
     timer::time_until,
@@ -220,13 +220,7 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
                 .get_mut(number)
                 .map(|listener| &mut listener.place),
         };
-        let Some(place) = place else { return false };
-        if place.served == turn {
-            return true;
-        }
-        place.served = turn;
-        place.queued = false;
-        false
+        place.is_some_and(|place| !place.leave(turn))
     }
 
     fn accept<S: Service<Reactor<P>, Message = M>>(&mut self, service: &mut S, number: usize) {

@@ -11,6 +11,18 @@
 //!   pipe   <--------->     ^                                           |
 //!                          '-------------------- Driver ---------------'
 //! ```
+//!
+//! What every transport needs and no system call is part of lives here as well, so that all of them behave alike:
+//! [`conn`] is a connection's turn, [`turn`] and [`limits`] keep turns fair and small, [`slab`] hands out ids,
+//! [`deadlines`] orders timers, [`outgoing`] is a pipe's queue, [`held`] keeps what was not taken.
+
+pub mod conn;
+pub mod deadlines;
+pub mod held;
+pub mod limits;
+pub mod outgoing;
+pub mod slab;
+pub mod turn;
 
 use bytes::Bytes;
 

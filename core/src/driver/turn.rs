@@ -1,0 +1,109 @@
+//! Fairness: who is served when, and how much at once.
+
+use super::limits::{SERVE_BYTES, SERVE_STEPS};
+
+/// What one connection or pipe may still do in this turn of the loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    bytes: usize,
+    steps: usize,
+}
+
+impl Budget {
+    /// A whole share: [`SERVE_BYTES`] and [`SERVE_STEPS`].
+    pub const fn new() -> Self {
+        Self {
+            bytes: SERVE_BYTES,
+            steps: SERVE_STEPS,
+        }
+    }
+
+    /// Bytes have been moved.
+    pub fn spend_bytes(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// A call-back has been made, or a system call that moved nothing.
+    pub fn spend_step(&mut self) {
+        self.steps = self.steps.saturating_sub(1);
+    }
+
+    /// Whether it is the others' turn.
+    pub fn is_spent(&self) -> bool {
+        self.bytes == 0 || self.steps == 0
+    }
+
+    /// Bytes moved so far, at most the share.
+    pub fn moved(&self) -> usize {
+        SERVE_BYTES - self.bytes
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where somebody stands in the loop's queue of those who can go on: in it at most once, and served at most once in a turn
+/// of the loop.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    queued: bool,
+    /// The turn in which it was served last; the first turn is 1.
+    served: u64,
+}
+
+impl Place {
+    /// Says whether it has to be put into the queue; from then on it counts as there.
+    pub fn enter(&mut self) -> bool {
+        !core::mem::replace(&mut self.queued, true)
+    }
+
+    /// It has come to the front of the queue. Says whether it may be served in this turn, and then it has left the queue;
+    /// otherwise it stays, for the next turn.
+    pub fn leave(&mut self, turn: u64) -> bool {
+        let first = self.served != turn;
+        if first {
+            *self = Self {
+                queued: false,
+                served: turn,
+            };
+        }
+        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_once_and_served_once_a_turn() {
+        let mut place = Place::default();
+        assert!(place.enter());
+        assert!(!place.enter(), "it is there already");
+        assert!(place.leave(1));
+        assert!(place.enter(), "it may queue again behind the others");
+        assert!(!place.leave(1), "but it has been served");
+        assert!(!place.enter(), "so it has stayed");
+        assert!(place.leave(2));
+    }
+
+    #[test]
+    fn a_budget_ends_by_bytes_or_by_steps() {
+        let mut budget = Budget::new();
+        budget.spend_bytes(SERVE_BYTES - 1);
+        assert!(!budget.is_spent());
+        budget.spend_bytes(100);
+        assert!(budget.is_spent());
+        assert_eq!(budget.moved(), SERVE_BYTES);
+
+        let mut budget = Budget::new();
+        (1..SERVE_STEPS).for_each(|_| budget.spend_step());
+        assert!(!budget.is_spent());
+        budget.spend_step();
+        assert!(budget.is_spent());
+        assert_eq!(budget.moved(), 0);
+    }
+}
