@@ -4,7 +4,12 @@
 //! the exchange says what it asks for and how an answer is worded, and the daemon sees typed [`Event`]s and gives
 //! commands.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{
+    borrow::{Cow, ToOwned},
+    collections::VecDeque,
+    sync::Arc,
+    vec::Vec,
+};
 
 use bytes::Bytes;
 
@@ -70,6 +75,11 @@ pub enum Event {
     },
 }
 
+/// What a browser may send to an allowed origin, as the daemons of v1.22 said it. Those of v1.2 lacked `X-Registry-Auth` and
+/// `HEAD`; to allow more than was known then harms nobody.
+const CORS_HEADERS: &str = "Origin, X-Requested-With, Content-Type, Accept, X-Registry-Auth";
+const CORS_METHODS: &str = "HEAD, GET, POST, DELETE, PUT, OPTIONS";
+
 /// The connection of one client, as a state machine without I/O. A transport drives it as a [`Protocol`].
 ///
 /// **Each [`Event::Call`] is answered exactly once with [`respond`](Self::respond).** A reply that opens a stream
@@ -86,6 +96,8 @@ pub enum Event {
 pub struct Connection {
     server: Server,
     json_body_bytes_max: usize,
+    /// Whose pages may call, for browsers.
+    allowed_origin: Option<Arc<str>>,
     next_id: RequestId,
     active: Option<Active>,
     /// What was found out together with something else and is told next. At most a few entries.
@@ -129,11 +141,20 @@ impl Connection {
         Self {
             server: Server::new(limits, now),
             json_body_bytes_max: limits.json_body_bytes_max,
+            allowed_origin: None,
             next_id: RequestId(0),
             active: None,
             untold: VecDeque::new(),
             pieces: VecDeque::new(),
         }
+    }
+
+    /// Lets browsers run calls of pages of this origin, or of any with `*`: from now on every answer has the
+    /// `Access-Control-` fields (API v1.2 to v1.24, section "CORS requests"). It must be a valid field value.
+    #[must_use]
+    pub fn allow_origin(mut self, origin: Option<Arc<str>>) -> Self {
+        self.allowed_origin = origin;
+        self
     }
 
     /// Answers a call. When the reply opens no stream the request is over.
@@ -357,9 +378,14 @@ impl Connection {
         let Response {
             mut status,
             reason,
-            headers,
+            mut headers,
             body,
         } = response;
+        if let Some(origin) = &self.allowed_origin {
+            headers.push(("Access-Control-Allow-Origin", Cow::Owned(origin.as_ref().to_owned())));
+            headers.push(("Access-Control-Allow-Headers", Cow::Borrowed(CORS_HEADERS)));
+            headers.push(("Access-Control-Allow-Methods", Cow::Borrowed(CORS_METHODS)));
+        }
         let (id, may_hijack) = match self.active.as_ref().map(|active| &active.stage) {
             Some(Stage::Called { id, may_hijack, .. }) => (Some(*id), *may_hijack),
             Some(Stage::Collecting { id }) => (Some(*id), false),

@@ -12,6 +12,7 @@
 
 mod any_cut;
 mod bodies;
+mod cors;
 mod hijack;
 mod hostile;
 mod odd;

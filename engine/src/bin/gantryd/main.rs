@@ -60,7 +60,7 @@ fn run(options: Options) -> Result<(), Error> {
             secured.insert(id, Arc::clone(config));
         }
     }
-    let mut daemon = Daemon::new(engine, secured);
+    let mut daemon = Daemon::new(engine, secured, options.allowed_origin.clone());
     daemon.start(server.driver(), signals);
     options.say_where(listeners.iter().map(Listener::address));
     let stopped = server.run(&mut daemon);

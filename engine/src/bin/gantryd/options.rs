@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
@@ -23,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) hosts: Vec<Endpoint>,
     /// For every listener that is reached by TCP.
     pub(crate) tls: Option<TlsFiles>,
+    /// Whose pages browsers let call.
+    pub(crate) allowed_origin: Option<Arc<str>>,
     pub(crate) log_level: LevelFilter,
     pub(crate) engine: Config,
     pid_file: PathBuf,
@@ -57,6 +60,12 @@ struct CommandLine {
     /// The key of the daemon's certificate [default: ~/.docker/key.pem]
     #[arg(long, value_name = "FILE")]
     tlskey: Option<PathBuf>,
+    /// Origin whose pages may call the daemon from a browser, or * for all
+    #[arg(long, value_name = "ORIGIN")]
+    api_cors_header: Option<String>,
+    /// As --api-cors-header='*'
+    #[arg(long, conflicts_with = "api_cors_header")]
+    api_enable_cors: bool,
     /// Images and containers
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
@@ -109,6 +118,7 @@ struct File {
     tlscacert: Option<PathBuf>,
     tlscert: Option<PathBuf>,
     tlskey: Option<PathBuf>,
+    api_cors_header: Option<String>,
     data_root: Option<PathBuf>,
     exec_root: Option<PathBuf>,
     pidfile: Option<PathBuf>,
@@ -158,6 +168,15 @@ impl Options {
             tlscert: line.tlscert.or(file.tlscert),
             tlskey: line.tlskey.or(file.tlskey),
         })?;
+        let any = line.api_enable_cors.then(|| "*".to_owned());
+        let allowed_origin = any.or(line.api_cors_header).or(file.api_cors_header);
+        if let Some(origin) = &allowed_origin
+            && !origin.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(format!(
+                "--api-cors-header {origin:?}: an origin is visible ASCII without spaces"
+            ));
+        }
         let hosts = texts
             .iter()
             .map(|text| endpoint(text, gid, tls.as_ref()))
@@ -200,6 +219,7 @@ impl Options {
         Ok(Self {
             hosts,
             tls,
+            allowed_origin: allowed_origin.filter(|origin| !origin.is_empty()).map(Arc::from),
             log_level,
             engine,
             pid_file: absolute(pid_file)?,

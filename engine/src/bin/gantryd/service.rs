@@ -20,16 +20,22 @@ pub(crate) struct Daemon {
     /// Open calls of each connection, to be told when it has room or is gone.
     calls: HashMap<ConnId, Vec<RequestId>>,
     tls: HashMap<ListenerId, Arc<ServerConfig>>,
+    allowed_origin: Option<Arc<str>>,
 }
 
 impl Daemon {
-    /// A daemon whose listeners in `tls` serve nobody in the clear.
-    pub(crate) fn new(engine: Engine, tls: HashMap<ListenerId, Arc<ServerConfig>>) -> Self {
+    /// A daemon whose listeners in `tls` serve nobody in the clear, and which pages of `allowed_origin` may call.
+    pub(crate) fn new(
+        engine: Engine,
+        tls: HashMap<ListenerId, Arc<ServerConfig>>,
+        allowed_origin: Option<Arc<str>>,
+    ) -> Self {
         Self {
             engine,
             signal_pipe: None,
             calls: HashMap::new(),
             tls,
+            allowed_origin,
         }
     }
 
@@ -55,7 +61,8 @@ where
     fn accept(&mut self, driver: &mut D, conn: ConnId, listener: ListenerId) -> Channel {
         self.calls.insert(conn, Vec::new());
         let now = driver.now();
-        Channel::new(Connection::new(Limits::default(), now), self.tls.get(&listener), now)
+        let connection = Connection::new(Limits::default(), now).allow_origin(self.allowed_origin.clone());
+        Channel::new(connection, self.tls.get(&listener), now)
     }
 
     fn event(&mut self, driver: &mut D, conn: ConnId, event: Event) {
