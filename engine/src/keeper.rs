@@ -26,7 +26,6 @@
 //!
 //! The keeper does not live in the container's control group and has no part in its namespaces.
 
-mod address;
 pub mod client;
 mod field;
 pub mod log;

@@ -11,6 +11,7 @@
 //! | [`process`], [`rootfs`], [`cgroup`] | from a [`process::Spec`] to a running, confined process |
 //! | [`image`], [`archive`] | images, layers, tar streams |
 //! | [`network`] | the default bridge, by netlink and nftables |
+//! | [`packet`] | how our own processes talk to each other |
 //! | [`store`], [`trash`] | what lasts, and what is on its way out |
 //! | `sys` | the only system calls that need `unsafe` |
 //!
@@ -35,6 +36,7 @@ pub mod keeper;
 mod message;
 pub mod network;
 mod open;
+pub mod packet;
 mod port;
 pub mod process;
 pub mod rootfs;

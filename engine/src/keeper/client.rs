@@ -32,10 +32,10 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 
 use super::record::{self, ExitRecord};
 use super::wire::{DecodeError, From, FromKeeper, MESSAGE_MAX, Running, SPEC_MAX, StartFailure, ToKeeper, VERSION};
-use super::{Paths, address, spec};
+use super::{Paths, spec};
 use crate::cgroup;
+use crate::packet;
 use crate::process::{NetworkNamespace, Spec};
-use crate::sys::keeper_socket;
 
 /// How long a new keeper may take until the container's namespaces exist, and again until its program runs.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -259,7 +259,7 @@ pub fn reconnect(paths: &Paths, cgroup: &str) -> io::Result<Reconnected> {
 ///
 /// `WouldBlock` when the keeper does not read (it may be stopped by a debugger); `BrokenPipe` when it is gone.
 pub fn request(control: BorrowedFd<'_>, request: &ToKeeper) -> io::Result<()> {
-    keeper_socket::send(control, &[IoSlice::new(&request.encode())], &[], false)
+    packet::send(control, &[IoSlice::new(&request.encode())], &[], false)
 }
 
 /// Asks for output on `output`, one end of a `SOCK_SEQPACKET` pair. Answered with `SubscribedAt`, `Behind` or `Refused`.
@@ -275,7 +275,7 @@ pub fn request_subscribe(
     from: From,
 ) -> io::Result<()> {
     let message = ToKeeper::Subscribe { subscription, from }.encode();
-    keeper_socket::send(control, &[IoSlice::new(&message)], &[output], false)
+    packet::send(control, &[IoSlice::new(&message)], &[output], false)
 }
 
 /// Ends a container that was launched and is not wanted after all: as after a failed [`launch`], nothing of it is left.
@@ -342,7 +342,7 @@ struct Talk<'a> {
 
 impl Talk<'_> {
     fn send(&self, step: &'static str, message: &ToKeeper, descriptors: &[BorrowedFd<'_>]) -> Result<(), LaunchError> {
-        keeper_socket::send(
+        packet::send(
             self.control.as_fd(),
             &[IoSlice::new(&message.encode())],
             descriptors,
@@ -410,7 +410,7 @@ enum ReceiveError {
 fn receive(control: BorrowedFd<'_>, timeout: Duration) -> Result<(FromKeeper, Vec<OwnedFd>), ReceiveError> {
     wait_readable(control, timeout).map_err(ReceiveError::Io)?;
     let mut buffer = [0; MESSAGE_MAX];
-    let packet = keeper_socket::receive(control, &mut buffer, false).map_err(ReceiveError::Io)?;
+    let packet = packet::receive(control, &mut buffer, false).map_err(ReceiveError::Io)?;
     let bytes = buffer.get(..packet.len).unwrap_or_default();
     if bytes.is_empty() {
         return Err(ReceiveError::Io(io::ErrorKind::UnexpectedEof.into()));
@@ -457,7 +457,7 @@ fn spawn(exe: &KeeperExe, control: OwnedFd) -> io::Result<std::process::Child> {
 
 /// `None`: nobody listens, so the keeper is gone.
 fn connect(path: &Path) -> io::Result<Option<Launched>> {
-    let Some(control) = address::connect(path, ANSWER_TIMEOUT)? else {
+    let Some(control) = packet::connect(path, ANSWER_TIMEOUT)? else {
         return Ok(None);
     };
     let hello = ToKeeper::Hello {

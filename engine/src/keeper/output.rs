@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::log::{LINE_MAX, LogFile};
 use super::wire::{CHUNK_MAX, FRAME_HEADER_BYTES, From, FromKeeper, Position, SUBSCRIPTIONS_MAX};
-use crate::sys::keeper_socket;
+use crate::packet;
 
 /// How long a subscriber may keep the container waiting, if there is a log that it could read instead. Long enough that
 /// a reader which is merely busy stays on the fast path, short enough that a program does not notice a stopped client.
@@ -310,7 +310,7 @@ impl<'a> Frame<'a> {
 
     fn send(&self, socket: BorrowedFd<'_>) -> Sent {
         let parts = [IoSlice::new(&self.header), IoSlice::new(self.payload)];
-        match keeper_socket::send(socket, &parts, &[], false) {
+        match packet::send(socket, &parts, &[], false) {
             Ok(()) => Sent::Whole,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Sent::WouldBlock,
             Err(_) => Sent::Gone,
@@ -424,7 +424,7 @@ mod tests {
     /// `Some(true)`: a packet; `Some(false)`: closed; `None`: nothing yet.
     fn receive(socket: &OwnedFd, got: &mut [Vec<u8>; 2]) -> Option<bool> {
         let mut buffer = vec![0; CHUNK_MAX + FRAME_HEADER_BYTES];
-        let len = keeper_socket::receive(socket.as_fd(), &mut buffer, false).ok()?.len;
+        let len = packet::receive(socket.as_fd(), &mut buffer, false).ok()?.len;
         let [stream, _, _, _, a, b, c, d, payload @ ..] = &buffer[..len] else {
             return Some(false);
         };

@@ -28,11 +28,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use self::control::{Control, Incoming};
+use super::Paths;
 use super::output::Output;
 use super::record::{self, ExitRecord};
 use super::wire::{FromKeeper, Running, ToKeeper};
-use super::{Paths, address};
 use crate::cgroup;
+use crate::packet;
 use crate::sys::{keeper_process, pidfd};
 
 /// How long the output of a container that has ended may take to drain. What is left in its pipes is there at once; only a
@@ -235,7 +236,7 @@ impl Keeper {
             }
             Token::Listener => {
                 // The newest connection wins; one that says nothing cannot keep others out.
-                if let Some(connection) = address::accept(self.held.listener.as_fd()) {
+                if let Some(connection) = packet::accept(self.held.listener.as_fd()) {
                     self.newcomer = Some(connection);
                 }
             }

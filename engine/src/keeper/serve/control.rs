@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::keeper::wire::{FromKeeper, MESSAGE_MAX, SUBSCRIPTIONS_MAX, ToKeeper, VERSION};
-use crate::sys::keeper_socket;
+use crate::packet;
 
 /// Messages that may wait before requests are no longer read. Each request has at most one answer, and each
 /// subscription at most one message of its own, so no more than these two numbers together ever wait.
@@ -57,7 +57,7 @@ impl Control {
         if !descriptors.is_empty() {
             // Among the first on a connection, so there is room. When the kernel cannot pass descriptors, the message goes
             // without: gantryd sees that they are missing.
-            if keeper_socket::send(socket.as_fd(), &[IoSlice::new(&message.encode())], descriptors, false).is_ok() {
+            if packet::send(socket.as_fd(), &[IoSlice::new(&message.encode())], descriptors, false).is_ok() {
                 return;
             }
         }
@@ -74,7 +74,7 @@ impl Control {
         debug_assert!(self.waiting.len() <= WAITING_MAX + 2 * SUBSCRIPTIONS_MAX + 8);
         let Some(socket) = &self.socket else { return };
         while let Some(message) = self.waiting.front() {
-            match keeper_socket::send(socket.as_fd(), &[IoSlice::new(message)], &[], false) {
+            match packet::send(socket.as_fd(), &[IoSlice::new(message)], &[], false) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // A dead connection is noticed when it is read.
                 _ => drop(self.waiting.pop_front()),
@@ -137,7 +137,7 @@ pub(super) fn negotiate(newcomer: BorrowedFd<'_>) -> Option<u16> {
 /// One message; `None` for a kind of a later protocol. The end of the connection is an error.
 fn receive(socket: BorrowedFd<'_>, wait: bool) -> io::Result<Option<(ToKeeper, Vec<OwnedFd>)>> {
     let mut buffer = [0; MESSAGE_MAX];
-    let packet = keeper_socket::receive(socket, &mut buffer, wait)?;
+    let packet = packet::receive(socket, &mut buffer, wait)?;
     let bytes = buffer
         .get(..packet.len)
         .filter(|bytes| !bytes.is_empty())

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::control::Control;
-use super::{Container, Launched, Paths, address, now_ns, record};
+use super::{Container, Launched, Paths, now_ns, record};
 use crate::cgroup;
 use crate::keeper::log::LogFile;
 use crate::keeper::output::Output;
 use crate::keeper::spec;
 use crate::keeper::wire::{FromKeeper, Running, StartFailure, StartFailureKind, ToKeeper, VERSION};
+use crate::packet;
 use crate::process::{NetworkNamespace, Spec, StartError, StartErrorKind, Started, Stdio, prepare};
 use crate::sys::pidfd;
 
@@ -105,7 +106,7 @@ fn start(control: &mut Control, paths: &Paths, spec: &Spec) -> Result<(Begun, Co
 
 fn begin(paths: &Paths, spec: &Spec) -> Result<Begun, Stop> {
     // Before anything is touched: a second start of a container must not take away what the first one's keeper needs.
-    match address::connect(&paths.socket, CONNECT_MAX) {
+    match packet::connect(&paths.socket, CONNECT_MAX) {
         Ok(None) => {}
         Ok(Some(_)) => return Err(other("listen", libc::EADDRINUSE, "the container runs already".to_owned()).into()),
         Err(error) => return Err(failure("listen", &error).into()),
@@ -113,7 +114,7 @@ fn begin(paths: &Paths, spec: &Spec) -> Result<Begun, Stop> {
     let log = spec.log.as_deref().map(LogFile::open).transpose();
     let output = Output::new(log.map_err(|error| failure("open log", &error))?);
     let record = record::Pending::create(&paths.exit_record).map_err(|error| failure("make exit record", &error))?;
-    let listener = address::listen(&paths.socket).map_err(|error| {
+    let listener = packet::listen(&paths.socket).map_err(|error| {
         record.discard();
         failure("listen", &error)
     })?;

@@ -1,4 +1,4 @@
-//! Sequenced packets with descriptors over unix sockets: the transport of the keeper's protocol.
+//! Sequenced packets with descriptors over unix sockets; who speaks so, and where, is in [`packet`](crate::packet).
 //!
 //! One `send` is one packet, received whole or not at all (unix(7), `SOCK_SEQPACKET`). Descriptors travel as
 //! `SCM_RIGHTS`; the received ones are close-on-exec from the first instant.
@@ -9,10 +9,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::sys::socket::{self, ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr};
 
 /// Most descriptors in one packet.
-pub(crate) const DESCRIPTORS_MAX: usize = 4;
+pub const DESCRIPTORS_MAX: usize = 4;
 
 /// Sends one packet made of `parts`. Never blocks if the socket is non-blocking or `wait` is false.
-pub(crate) fn send(
+///
+/// # Errors
+///
+/// Also `InvalidInput`, for more than [`DESCRIPTORS_MAX`] descriptors.
+pub fn send(
     socket: BorrowedFd<'_>,
     parts: &[IoSlice<'_>],
     descriptors: &[BorrowedFd<'_>],
@@ -39,9 +43,12 @@ pub(crate) fn send(
 }
 
 /// A received packet: its length in the caller's buffer and its descriptors in the sender's order.
-pub(crate) struct Packet {
-    pub(crate) len: usize,
-    pub(crate) descriptors: Vec<OwnedFd>,
+#[derive(Debug)]
+pub struct Packet {
+    /// Bytes in the buffer.
+    pub len: usize,
+    /// As they were sent; close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
 }
 
 /// Receives one packet; a length of 0 is the end of the connection.
@@ -50,7 +57,7 @@ pub(crate) struct Packet {
 ///
 /// Also `InvalidData`, when the packet is longer than `buffer` or carried more than [`DESCRIPTORS_MAX`] descriptors: the
 /// rest is gone, so the connection is of no more use.
-pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Packet> {
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Packet> {
     let mut flags = MsgFlags::MSG_CMSG_CLOEXEC;
     if !wait {
         flags |= MsgFlags::MSG_DONTWAIT;

@@ -1,9 +1,10 @@
-//! The keeper's listening socket: a path socket in a directory that only root can enter.
+//! Talk between our own processes on this machine: packets with descriptors, over a socket in a directory that only root can
+//! enter. So keepers are spoken to, and a gantryd that takes the place of another.
 //!
 //! The address of a unix socket has room for 108 bytes (unix(7)), fewer than a run directory and a container id may
 //! need. So both sides open the directory and name the socket through the descriptor.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,26 +15,37 @@ use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::time::TimeVal;
 
-use super::record;
-use crate::sys::keeper_socket;
+use crate::sys::packet_socket;
+pub use crate::sys::packet_socket::{DESCRIPTORS_MAX, Packet, receive, send};
 
-/// Listens at `path`, replacing what a dead keeper left there. Non-blocking. The umask decides on the mode.
-pub(super) fn listen(path: &Path) -> io::Result<OwnedFd> {
+/// Listens at `path`, replacing what a dead process left there. Non-blocking. The umask decides on the mode.
+///
+/// # Errors
+///
+/// The system refuses; `InvalidInput` for a path without a directory.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     let (_directory, address) = resolve(path)?;
-    record::remove(path)?;
-    let listener = packet_socket(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = new_socket(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
     socket::bind(listener.as_raw_fd(), &address)?;
     socket::listen(&listener, Backlog::new(8)?)?;
     Ok(listener)
 }
 
-/// Connects to `path`; `None` when nobody listens there. A keeper whose queue is full is waited for.
-pub(super) fn connect(path: &Path, timeout: Duration) -> io::Result<Option<OwnedFd>> {
+/// Connects to `path`; `None` when nobody listens there. One whose queue is full is waited for.
+///
+/// # Errors
+///
+/// `TimedOut` when it stays full; otherwise the system refuses.
+pub fn connect(path: &Path, timeout: Duration) -> io::Result<Option<OwnedFd>> {
     let (_directory, address) = match resolve(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         resolved => resolved?,
     };
-    let connection = packet_socket(SockFlag::SOCK_CLOEXEC)?;
+    let connection = new_socket(SockFlag::SOCK_CLOEXEC)?;
     let timeout = TimeVal::new(timeout.as_secs().try_into().unwrap_or(i64::MAX), 0);
     socket::setsockopt(&connection, sockopt::SendTimeout, &timeout)?;
     match socket::connect(connection.as_raw_fd(), &address) {
@@ -45,13 +57,14 @@ pub(super) fn connect(path: &Path, timeout: Duration) -> io::Result<Option<Owned
 }
 
 /// Takes a connection; `None` when there is none, or when it is not from our own user.
-pub(super) fn accept(listener: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let connection = keeper_socket::accept(listener).ok()?;
+#[must_use]
+pub fn accept(listener: BorrowedFd<'_>) -> Option<OwnedFd> {
+    let connection = packet_socket::accept(listener).ok()?;
     let peer = socket::getsockopt(&connection.as_fd(), sockopt::PeerCredentials).ok()?;
     (peer.uid() == nix::unistd::geteuid().as_raw()).then_some(connection)
 }
 
-fn packet_socket(flags: SockFlag) -> io::Result<OwnedFd> {
+fn new_socket(flags: SockFlag) -> io::Result<OwnedFd> {
     Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
 }
 
