@@ -109,6 +109,16 @@ impl Daemon {
         daemon
     }
 
+    /// Has another process take the place of the running one, which has to end well.
+    pub(crate) fn replace(&mut self) {
+        let mut predecessor = self.process.take().expect("the daemon runs");
+        self.arguments.push("--take-over".to_owned());
+        self.launch();
+        self.arguments.pop();
+        let status = predecessor.wait().expect("it ends");
+        assert!(status.success(), "gantryd ended with {status:?}\n{}", self.log());
+    }
+
     /// Starts the process and waits until it answers.
     pub(crate) fn launch(&mut self) {
         let program = env!("CARGO_BIN_EXE_gantryd");

@@ -1,9 +1,15 @@
 //! `kill -9` of the daemon and of a keeper under running containers: what ran runs on, what was written is in the log. At
 //! random moments of other calls: `crash`.
 
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use gantry_conformance::client::{Connection, Request};
 use serde_json::json;
 
-use crate::harness::{Daemon, is_root, status};
+use crate::harness::{Daemon, PATIENCE, is_root, status};
 
 #[test]
 fn containers_outlive_the_daemon() {
@@ -67,6 +73,44 @@ fn a_stop_by_the_operator_leaves_containers_alone() {
     assert_eq!(daemon.inspect(&id)["State"]["Running"], true);
     assert_eq!(status(&daemon.delete(&format!("/v1.24/containers/{id}?force=1"))), 204);
     assert_eq!(daemon.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_successor_takes_the_sockets_without_a_gap() {
+    if !is_root() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let id = daemon.create(&["stay"], json!({}));
+    daemon.start_container(&id);
+    let pid = daemon.inspect(&id)["State"]["Pid"].clone();
+    let over = AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        let socket = daemon.socket();
+        let over = &over;
+        let knocking = scope.spawn(move || {
+            let mut answers = 0;
+            while !over.load(Ordering::Relaxed) {
+                // Every connect succeeds. One that was accepted just before the end of the old process sees no answer.
+                let mut connection = Connection::open(&socket, PATIENCE).expect("somebody always listens");
+                let answer = connection.exchange(&Request::new("GET", "/_ping"));
+                answers += usize::from(answer.is_ok_and(|response| status(&response) == 200));
+            }
+            answers
+        });
+        for _ in 0..3 {
+            let old = daemon.pid();
+            daemon.replace();
+            assert_ne!(daemon.pid(), old);
+        }
+        over.store(true, Ordering::Relaxed);
+        knocking.join().expect("no connection was refused")
+    });
+    assert!(answers > 0);
+    assert_eq!(daemon.inspect(&id)["State"]["Pid"], pid, "the container runs on");
+    assert_eq!(status(&daemon.delete(&format!("/v1.24/containers/{id}?force=1"))), 204);
+    daemon.terminate();
+    assert!(!daemon.socket().exists(), "the last one removes the path");
 }
 
 #[test]

@@ -35,7 +35,7 @@ use crate::endpoint::{Endpoint, INHERITED_FIRST};
 #[derive(Debug)]
 pub(crate) struct Listener {
     // Dropped in this order: the path goes before anybody can find it refused.
-    _path: Option<SocketPath>,
+    path: Option<SocketPath>,
     socket: OwnedFd,
     address: String,
     is_tcp: bool,
@@ -73,7 +73,7 @@ impl Listener {
             Endpoint::Unix { path, mode, gid } => {
                 let (socket, path) = SocketPath::listen(path, *mode, *gid, &failed)?;
                 Self {
-                    _path: Some(path),
+                    path: Some(path),
                     socket,
                     address: endpoint.to_string(),
                     is_tcp: false,
@@ -87,7 +87,7 @@ impl Listener {
         listener.set_nonblocking(true)?;
         set_tcp_options(listener.as_fd());
         Ok(Self {
-            _path: None,
+            path: None,
             address: Endpoint::Tcp(listener.local_addr()?).to_string(),
             socket: listener.into(),
             is_tcp: true,
@@ -107,7 +107,7 @@ impl Listener {
                     None => format!("fd://{number}"),
                 };
                 Self {
-                    _path: None,
+                    path: None,
                     socket: listener.into(),
                     address,
                     is_tcp: false,
@@ -122,6 +122,33 @@ impl Listener {
             return Err(io::Error::other(format!("descriptor {number} does not listen")));
         }
         Ok(Some(listener))
+    }
+
+    /// What a successor needs to go on in our place: the socket, and the lock of its path if that is ours.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let lock = self.path.as_ref().map(|path| path.lock.file.as_fd());
+        [self.socket.as_fd()].into_iter().chain(lock).collect()
+    }
+
+    /// Leaves everything to a successor: nothing is removed, and the descriptors go with this process.
+    pub(crate) fn give_up(self) {
+        std::mem::forget(self);
+    }
+
+    /// Goes on with what [`descriptors`](Self::descriptors) of a predecessor were.
+    pub(crate) fn adopt(address: &str, descriptors: Vec<OwnedFd>) -> io::Result<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let socket = descriptors.next().ok_or(io::ErrorKind::InvalidData)?;
+        let path = match (address.strip_prefix("unix://"), descriptors.next()) {
+            (Some(path), Some(lock)) => Some(SocketPath::adopt(Path::new(path), lock)?),
+            _ => None,
+        };
+        Ok(Self {
+            path,
+            socket,
+            address: address.to_owned(),
+            is_tcp: address.starts_with("tcp://"),
+        })
     }
 
     /// Whether it is reached by TCP, so that TLS applies.
@@ -166,10 +193,23 @@ struct SocketPath {
     /// Device and inode of our socket.
     identity: (u64, u64),
     // Dropped last.
-    _lock: PathLock,
+    lock: PathLock,
 }
 
 impl SocketPath {
+    /// Goes on with the path and the lock of a predecessor.
+    fn adopt(path: &Path, lock: OwnedFd) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            identity: (metadata.dev(), metadata.ino()),
+            lock: PathLock {
+                path: PathLock::beside(path),
+                file: lock.into(),
+            },
+        })
+    }
+
     fn listen(
         path: &Path,
         mode: u32,
@@ -196,7 +236,7 @@ impl SocketPath {
         let owned = Self {
             path: path.to_owned(),
             identity: (metadata.dev(), metadata.ino()),
-            _lock: lock,
+            lock,
         };
         // From here on the path is removed again if anything fails.
         if let Some(gid) = gid {
@@ -255,15 +295,19 @@ fn remove_stale(path: &Path, address: &UnixAddr) -> Result<(), ListenError> {
 #[derive(Debug)]
 struct PathLock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl PathLock {
-    /// `None`: somebody else holds it.
-    fn take(socket: &Path) -> io::Result<Option<Self>> {
+    fn beside(socket: &Path) -> PathBuf {
         let mut name = socket.as_os_str().to_owned();
         name.push(".lock");
-        let path = PathBuf::from(name);
+        PathBuf::from(name)
+    }
+
+    /// `None`: somebody else holds it.
+    fn take(socket: &Path) -> io::Result<Option<Self>> {
+        let path = Self::beside(socket);
         loop {
             let mut options = OpenOptions::new();
             // Mode 0600: nobody else can open it, and so nobody else can hold it.
@@ -283,7 +327,7 @@ impl PathLock {
             let held = file.metadata()?;
             match fs::symlink_metadata(&path) {
                 Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => {
-                    return Ok(Some(Self { path, _file: file }));
+                    return Ok(Some(Self { path, file }));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -2,6 +2,7 @@
 
 mod channel;
 mod endpoint;
+mod handover;
 mod listener;
 mod options;
 mod service;
@@ -38,6 +39,11 @@ type Error = Box<dyn std::error::Error>;
 fn run(options: Options) -> Result<(), Error> {
     options.check_privileges()?;
     let tls = options.tls.as_ref().map(server_config).transpose()?;
+    let mut taken = Vec::new();
+    if options.take_over {
+        taken = handover::take_over(&options.engine.exec_root)
+            .map_err(|error| format!("taking over from the running gantryd: {error}"))?;
+    }
     // Before any thread exists, so that all of them have the signals blocked.
     let signals = signals::receive()?;
     let mut server = Server::new(Limits::default())?;
@@ -51,8 +57,15 @@ fn run(options: Options) -> Result<(), Error> {
     let mut inherited = ListenFd::from_env();
     let mut listeners = Vec::new();
     for host in &options.hosts {
-        listeners.extend(Listener::open(host, &mut inherited)?);
+        let address = host.to_string();
+        match taken.iter().position(|listener| listener.address() == address) {
+            Some(found) => listeners.push(taken.swap_remove(found)),
+            None => listeners.extend(Listener::open(host, &mut inherited)?),
+        }
     }
+    // What the predecessor served and we do not is closed.
+    drop(taken);
+    let door = handover::Door::open(&options.engine.exec_root)?;
     let mut secured = HashMap::new();
     for (id, listener) in (0..).map(ListenerId).zip(&listeners) {
         server.listen(listener.socket()?, id)?;
@@ -60,13 +73,19 @@ fn run(options: Options) -> Result<(), Error> {
             secured.insert(id, Arc::clone(config));
         }
     }
-    let mut daemon = Daemon::new(engine, secured, options.allowed_origin.clone());
+    let mut daemon = Daemon::new(engine, secured, options.allowed_origin.clone(), door);
     daemon.start(server.driver(), signals);
     options.say_where(listeners.iter().map(Listener::address));
     let stopped = server.run(&mut daemon);
     log::info!("stopping; containers run on");
+    let successor = daemon.take_successor();
+    // Before anybody else can want them: the stores and the lock of the data root.
+    drop(daemon);
+    drop(pid_file);
+    if let Some(successor) = successor {
+        handover::hand_over(&successor, std::mem::take(&mut listeners));
+    }
     // Paths go while their sockets still listen: nobody is refused where there seems to be a daemon.
     drop(listeners);
-    drop(pid_file);
     Ok(stopped?)
 }

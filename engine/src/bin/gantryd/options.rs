@@ -24,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) hosts: Vec<Endpoint>,
     /// For every listener that is reached by TCP.
     pub(crate) tls: Option<TlsFiles>,
+    /// Whether to take the place of a gantryd that runs.
+    pub(crate) take_over: bool,
     /// Whose pages browsers let call.
     pub(crate) allowed_origin: Option<Arc<str>>,
     pub(crate) log_level: LevelFilter,
@@ -102,6 +104,9 @@ struct CommandLine {
     /// Log everything, as --log-level=debug
     #[arg(short = 'D', long)]
     debug: bool,
+    /// Take the place of the gantryd that runs with the same --exec-root, and its listening sockets
+    #[arg(long)]
+    take_over: bool,
     /// Accepted for dockerd's sake: containers always outlive the daemon
     #[arg(long)]
     live_restore: bool,
@@ -219,6 +224,7 @@ impl Options {
         Ok(Self {
             hosts,
             tls,
+            take_over: line.take_over,
             allowed_origin: allowed_origin.filter(|origin| !origin.is_empty()).map(Arc::from),
             log_level,
             engine,

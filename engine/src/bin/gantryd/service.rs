@@ -9,9 +9,10 @@ use gantry_core::{
     driver::{ConnId, Direction, Driver, ListenerId, PipeId, Service, TimerId},
 };
 use gantry_engine::{CallId, Engine, Message, Port};
+use nix::sys::signal::Signal;
 use rustls::ServerConfig;
 
-use crate::{channel::Channel, signals};
+use crate::{channel::Channel, handover::Door, signals};
 
 /// The daemon as the transport sees it.
 pub(crate) struct Daemon {
@@ -21,6 +22,9 @@ pub(crate) struct Daemon {
     calls: HashMap<ConnId, Vec<RequestId>>,
     tls: HashMap<ListenerId, Arc<ServerConfig>>,
     allowed_origin: Option<Arc<str>>,
+    door: Door,
+    /// Who takes our place when the loop has ended.
+    successor: Option<OwnedFd>,
 }
 
 impl Daemon {
@@ -29,6 +33,7 @@ impl Daemon {
         engine: Engine,
         tls: HashMap<ListenerId, Arc<ServerConfig>>,
         allowed_origin: Option<Arc<str>>,
+        door: Door,
     ) -> Self {
         Self {
             engine,
@@ -36,7 +41,14 @@ impl Daemon {
             calls: HashMap::new(),
             tls,
             allowed_origin,
+            door,
+            successor: None,
         }
+    }
+
+    /// Who has asked to take our place.
+    pub(crate) fn take_successor(&mut self) -> Option<OwnedFd> {
+        self.successor.take()
     }
 
     /// Puts the containers of before and the signals on the loop.
@@ -117,7 +129,14 @@ where
 
     fn pipe_input(&mut self, driver: &mut D, pipe: PipeId, bytes: &[u8]) {
         if self.signal_pipe == Some(pipe) {
-            log::info!("received {}", signals::name(bytes));
+            let signal = signals::of(bytes);
+            log::info!("received {}", signal.map_or("a signal", Signal::as_str));
+            if signal == Some(Signal::SIGUSR1) {
+                self.successor = self.door.answer();
+                if self.successor.is_none() {
+                    return log::warn!("SIGUSR1 is for a gantryd that takes over, and none has asked");
+                }
+            }
             driver.stop();
         } else {
             self.engine.pipe_input(

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT and SIGHUP as bytes on a descriptor (`signalfd(2)`), so that they are handled on the loop.
+//! SIGTERM, SIGINT, SIGHUP and SIGUSR1 as bytes on a descriptor (`signalfd(2)`), so that they are handled on the loop.
 
 use std::os::fd::OwnedFd;
 
@@ -7,11 +7,11 @@ use nix::sys::{
     signalfd::{SfdFlags, SignalFd},
 };
 
-/// Blocks the signals that end the daemon and returns the descriptor that tells of them. To be called before any thread
+/// Blocks the signals that end the daemon, or have it make way for another, and returns the descriptor that tells of them. To be called before any thread
 /// is started.
 pub(crate) fn receive() -> nix::Result<OwnedFd> {
     let mut set = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
         set.add(signal);
     }
     set.thread_block()?;
@@ -21,8 +21,8 @@ pub(crate) fn receive() -> nix::Result<OwnedFd> {
         .map_err(|_| nix::Error::EMFILE)
 }
 
-/// The name of the signal that `struct signalfd_siginfo` tells of: its first field is the number.
-pub(crate) fn name(info: &[u8]) -> &'static str {
-    let number = info.first_chunk().map_or(0, |number| i32::from_ne_bytes(*number));
-    Signal::try_from(number).map_or("a signal", Signal::as_str)
+/// The signal that `struct signalfd_siginfo` tells of: its first field is the number.
+pub(crate) fn of(info: &[u8]) -> Option<Signal> {
+    let number = i32::from_ne_bytes(*info.first_chunk()?);
+    Signal::try_from(number).ok()
 }
