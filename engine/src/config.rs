@@ -23,6 +23,9 @@ pub struct Config {
     pub firewall: bool,
     /// Name servers for containers that name none.
     pub dns: Vec<String>,
+    /// Soft and hard limit on descriptors (RLIMIT_NOFILE) in containers that ask for none; `None` leaves them what this
+    /// process has.
+    pub descriptors: Option<(u64, u64)>,
     /// Labels of the daemon, `name=value`.
     pub labels: Vec<String>,
     /// Debug logging is on.

@@ -75,7 +75,7 @@ pub(super) fn spec(
         readonly_paths: defaults::readonly_paths(),
         no_new_privileges: security.no_new_privileges,
         oom_score_adj: i32::try_from(host.oom_score_adj).unwrap_or_default(),
-        rlimits: rlimits(host),
+        rlimits: rlimits(host, shared.config.descriptors),
         log: (host.log_config.driver != "none").then(|| paths.log()),
     })
 }
@@ -124,19 +124,24 @@ fn cgroup(host: &HostConfig, path: String) -> Cgroup {
     }
 }
 
-fn rlimits(host: &HostConfig) -> Vec<Rlimit> {
+fn rlimits(host: &HostConfig, descriptors: Option<(u64, u64)>) -> Vec<Rlimit> {
     let value = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+    let descriptors = descriptors.map(|(soft, hard)| Rlimit {
+        resource: libc::RLIMIT_NOFILE,
+        soft,
+        hard,
+    });
     let limits = host.ulimits.iter().flatten();
-    limits
-        .filter_map(|limit| {
-            let resource = configure::rlimit_number(&limit.name)?;
-            Some(Rlimit {
-                resource,
-                soft: value(limit.soft),
-                hard: value(limit.hard),
-            })
+    let asked = limits.filter_map(|limit| {
+        let resource = configure::rlimit_number(&limit.name)?;
+        Some(Rlimit {
+            resource,
+            soft: value(limit.soft),
+            hard: value(limit.hard),
         })
-        .collect()
+    });
+    // The last one of a kind counts.
+    descriptors.into_iter().chain(asked).collect()
 }
 
 /// `SecurityOpt`, as far as it is there: `no-new-privileges`, `seccomp=unconfined`.
@@ -168,6 +173,8 @@ impl Security {
 
 #[cfg(test)]
 mod tests {
+    use gantry_core::model::Ulimit;
+
     use super::*;
 
     #[test]
@@ -187,6 +194,31 @@ mod tests {
             environment(&config(&["PATH=/x", "HOSTNAME=y", "B"], true)),
             ["TERM=xterm", "PATH=/x", "HOSTNAME=y"]
         );
+    }
+
+    #[test]
+    fn descriptors_are_limited_as_before_we_raised_our_own() {
+        let limits = |inherited, asked: &[(&str, i64, i64)]| -> Vec<_> {
+            let ulimits = asked.iter().map(|(name, soft, hard)| Ulimit {
+                name: (*name).to_owned(),
+                soft: *soft,
+                hard: *hard,
+            });
+            let host = HostConfig {
+                ulimits: Some(ulimits.collect()),
+                ..HostConfig::default()
+            };
+            let limits = rlimits(&host, inherited).into_iter();
+            limits.map(|limit| (limit.resource, limit.soft, limit.hard)).collect()
+        };
+        let (files, core) = (libc::RLIMIT_NOFILE, libc::RLIMIT_CORE);
+        assert_eq!(limits(None, &[]), []);
+        assert_eq!(limits(Some((1, 2)), &[]), [(files, 1, 2)]);
+        assert_eq!(
+            limits(Some((1, 2)), &[("core", 0, -1)]),
+            [(files, 1, 2), (core, 0, u64::MAX)]
+        );
+        assert_eq!(limits(Some((1, 2)), &[("nofile", 3, 4)]).last(), Some(&(files, 3, 4)));
     }
 
     #[test]

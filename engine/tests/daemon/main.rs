@@ -8,6 +8,7 @@ mod clients;
 mod crash;
 mod harness;
 mod lifecycle;
+mod load;
 mod refusals;
 mod survival;
 mod tls;

@@ -1,6 +1,7 @@
 //! `gantryd`: the daemon. Joins the engine, the protocol core and a transport; see `gantryd --help`.
 
 mod channel;
+mod descriptors;
 mod endpoint;
 mod handover;
 mod listener;
@@ -13,11 +14,11 @@ mod tls;
 use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
 use gantry_core::driver::ListenerId;
-use gantry_engine::Engine;
+use gantry_engine::{Config, Engine};
 use gantry_transport_mio::{Limits, Server};
 use listenfd::ListenFd;
 
-use crate::{listener::Listener, options::Options, service::Daemon, tls::server_config};
+use crate::{descriptors::Descriptors, listener::Listener, options::Options, service::Daemon, tls::server_config};
 
 fn main() -> ExitCode {
     let options = match Options::from_command_line() {
@@ -46,13 +47,21 @@ fn run(options: Options) -> Result<(), Error> {
     }
     // Before any thread exists, so that all of them have the signals blocked.
     let signals = signals::receive()?;
-    let mut server = Server::new(Limits::default())?;
+    let descriptors = Descriptors::raise()?;
+    let limits = Limits {
+        connections: descriptors.connections(Limits::default().connections),
+    };
+    let mut server = Server::new(limits)?;
     let mailbox = server.mailbox();
     let post = move |message| {
         // When the loop has ended, nobody is left to be told.
         let _ = mailbox.send(message);
     };
-    let engine = Engine::open(options.engine.clone(), Arc::new(post))?;
+    let config = Config {
+        descriptors: Some(descriptors.inherited),
+        ..options.engine.clone()
+    };
+    let engine = Engine::open(config, Arc::new(post))?;
     let pid_file = options.write_pid_file()?;
     let mut inherited = ListenFd::from_env();
     let mut listeners = Vec::new();

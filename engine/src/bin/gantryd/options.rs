@@ -209,6 +209,7 @@ impl Options {
             mtu: line.mtu.or(file.mtu).unwrap_or(1500),
             firewall: line.iptables.or(file.iptables).unwrap_or(true),
             dns: if line.dns.is_empty() { file.dns } else { line.dns },
+            descriptors: None,
             labels: if line.labels.is_empty() {
                 file.labels
             } else {
