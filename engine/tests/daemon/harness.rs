@@ -138,6 +138,7 @@ impl Daemon {
         }
         command
             .args(&self.arguments)
+            .args(further_arguments())
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()))
             .arg("--data-root")
@@ -345,6 +346,12 @@ impl Drop for Daemon {
         self.namespace.release.take();
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// Words for the command line of every daemon, from outside: the same tests, other transports.
+fn further_arguments() -> Vec<String> {
+    let words = std::env::var("GANTRYD_ARGUMENTS").unwrap_or_default();
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
 fn pid(process: &Child) -> Pid {

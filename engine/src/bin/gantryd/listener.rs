@@ -15,6 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use gantry_core::driver::ListenerId;
 use listenfd::ListenFd;
 use nix::{
     errno::Errno,
@@ -39,6 +40,7 @@ pub(crate) struct Listener {
     socket: OwnedFd,
     address: String,
     is_tcp: bool,
+    id: ListenerId,
 }
 
 impl Listener {
@@ -77,6 +79,7 @@ impl Listener {
                     socket,
                     address: endpoint.to_string(),
                     is_tcp: false,
+                    id: ListenerId(0),
                 }
             }
         };
@@ -91,6 +94,7 @@ impl Listener {
             address: Endpoint::Tcp(listener.local_addr()?).to_string(),
             socket: listener.into(),
             is_tcp: true,
+            id: ListenerId(0),
         })
     }
 
@@ -111,6 +115,7 @@ impl Listener {
                     socket: listener.into(),
                     address,
                     is_tcp: false,
+                    id: ListenerId(0),
                 }
             }
             Err(_other_kind) => match inherited.take_tcp_listener(index)? {
@@ -148,6 +153,7 @@ impl Listener {
             socket,
             address: address.to_owned(),
             is_tcp: address.starts_with("tcp://"),
+            id: ListenerId(0),
         })
     }
 
@@ -159,6 +165,16 @@ impl Listener {
     /// What it listens on: the endpoint, with the port that the kernel has chosen.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// How it is known to the loops.
+    pub(crate) fn id(&self) -> ListenerId {
+        self.id
+    }
+
+    /// Gives it its place among all listeners.
+    pub(crate) fn set_number(&mut self, number: u64) {
+        self.id = ListenerId(number);
     }
 
     /// The socket, for whoever accepts: non-blocking and close-on-exec.

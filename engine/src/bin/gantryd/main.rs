@@ -3,9 +3,12 @@
 mod channel;
 mod descriptors;
 mod endpoint;
+mod front;
+mod gate;
 mod handover;
 mod listener;
 mod options;
+mod reactors;
 mod service;
 mod signals;
 mod stderr_log;
@@ -13,12 +16,19 @@ mod tls;
 
 use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
-use gantry_core::driver::ListenerId;
 use gantry_engine::{Config, Engine};
 use gantry_transport_mio::{Limits, Server};
 use listenfd::ListenFd;
 
-use crate::{descriptors::Descriptors, listener::Listener, options::Options, service::Daemon, tls::server_config};
+use crate::{
+    descriptors::Descriptors,
+    front::Front,
+    listener::{ListenError, Listener},
+    options::Options,
+    reactors::Reactors,
+    service::{Daemon, Note},
+    tls::server_config,
+};
 
 fn main() -> ExitCode {
     let options = match Options::from_command_line() {
@@ -48,14 +58,16 @@ fn run(options: Options) -> Result<(), Error> {
     // Before any thread exists, so that all of them have the signals blocked.
     let signals = signals::receive()?;
     let descriptors = Descriptors::raise()?;
+    let connections = descriptors.connections(Limits::default().connections);
     let limits = Limits {
-        connections: descriptors.connections(Limits::default().connections),
+        connections: connections / usize::from(options.reactors),
     };
     let mut server = Server::new(limits)?;
     let mailbox = server.mailbox();
-    let post = move |message| {
+    let post = {
+        let mailbox = mailbox.clone();
         // When the loop has ended, nobody is left to be told.
-        let _ = mailbox.send(message);
+        move |message| drop(mailbox.send(Note::Engine(message)))
     };
     let config = Config {
         descriptors: Some(descriptors.inherited),
@@ -63,30 +75,25 @@ fn run(options: Options) -> Result<(), Error> {
     };
     let engine = Engine::open(config, Arc::new(post))?;
     let pid_file = options.write_pid_file()?;
-    let mut inherited = ListenFd::from_env();
-    let mut listeners = Vec::new();
-    for host in &options.hosts {
-        let address = host.to_string();
-        match taken.iter().position(|listener| listener.address() == address) {
-            Some(found) => listeners.push(taken.swap_remove(found)),
-            None => listeners.extend(Listener::open(host, &mut inherited)?),
-        }
+    let mut listeners = open_listeners(&options, taken)?;
+    let front = Arc::new(Front {
+        tls: tls.map_or_else(HashMap::new, |config| {
+            let by_tcp = listeners.iter().filter(|listener| listener.is_tcp());
+            by_tcp.map(|listener| (listener.id(), Arc::clone(&config))).collect()
+        }),
+        allowed_origin: options.allowed_origin.clone(),
+    });
+    let reactors = Reactors::start(options.reactors - 1, limits, &front, &listeners, &mailbox)?;
+    for listener in &listeners {
+        server.listen(listener.socket()?, listener.id())?;
     }
-    // What the predecessor served and we do not is closed.
-    drop(taken);
     let door = handover::Door::open(&options.engine.exec_root)?;
-    let mut secured = HashMap::new();
-    for (id, listener) in (0..).map(ListenerId).zip(&listeners) {
-        server.listen(listener.socket()?, id)?;
-        if let (Some(config), true) = (&tls, listener.is_tcp()) {
-            secured.insert(id, Arc::clone(config));
-        }
-    }
-    let mut daemon = Daemon::new(engine, secured, options.allowed_origin.clone(), door);
+    let mut daemon = Daemon::new(engine, front, door, reactors.senders());
     daemon.start(server.driver(), signals);
     options.say_where(listeners.iter().map(Listener::address));
     let stopped = server.run(&mut daemon);
     log::info!("stopping; containers run on");
+    reactors.stop();
     let successor = daemon.take_successor();
     // Before anybody else can want them: the stores and the lock of the data root.
     drop(daemon);
@@ -97,4 +104,22 @@ fn run(options: Options) -> Result<(), Error> {
     // Paths go while their sockets still listen: nobody is refused where there seems to be a daemon.
     drop(listeners);
     Ok(stopped?)
+}
+
+/// Listens where the options say, with the sockets that a predecessor has left where it did so too.
+fn open_listeners(options: &Options, mut taken: Vec<Listener>) -> Result<Vec<Listener>, ListenError> {
+    let mut inherited = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for host in &options.hosts {
+        let address = host.to_string();
+        match taken.iter().position(|listener| listener.address() == address) {
+            Some(found) => listeners.push(taken.swap_remove(found)),
+            None => listeners.extend(Listener::open(host, &mut inherited)?),
+        }
+    }
+    for (number, listener) in (0..).zip(&mut listeners) {
+        listener.set_number(number);
+    }
+    // What the predecessor served and we do not is closed with `taken`.
+    Ok(listeners)
 }

@@ -17,7 +17,7 @@ use nix::{
 };
 use serde::Deserialize;
 
-use crate::{endpoint::Endpoint, tls::TlsFiles};
+use crate::{endpoint::Endpoint, gate::REACTORS_MAX, tls::TlsFiles};
 
 /// Everything the daemon is told at its start.
 pub(crate) struct Options {
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) tls: Option<TlsFiles>,
     /// Whether to take the place of a gantryd that runs.
     pub(crate) take_over: bool,
+    /// Loops with connections, the first one included: 1 to [`REACTORS_MAX`].
+    pub(crate) reactors: u8,
     /// Whose pages browsers let call.
     pub(crate) allowed_origin: Option<Arc<str>>,
     pub(crate) log_level: LevelFilter,
@@ -107,6 +109,9 @@ struct CommandLine {
     /// Take the place of the gantryd that runs with the same --exec-root, and its listening sockets
     #[arg(long)]
     take_over: bool,
+    /// Threads that serve connections, 1 to 8; containers' streams are all on the first
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=i64::from(REACTORS_MAX)))]
+    reactors: Option<u8>,
     /// Accepted for dockerd's sake: containers always outlive the daemon
     #[arg(long)]
     live_restore: bool,
@@ -124,6 +129,7 @@ struct File {
     tlscert: Option<PathBuf>,
     tlskey: Option<PathBuf>,
     api_cors_header: Option<String>,
+    reactors: Option<u8>,
     data_root: Option<PathBuf>,
     exec_root: Option<PathBuf>,
     pidfile: Option<PathBuf>,
@@ -173,6 +179,10 @@ impl Options {
             tlscert: line.tlscert.or(file.tlscert),
             tlskey: line.tlskey.or(file.tlskey),
         })?;
+        let reactors = line.reactors.or(file.reactors).unwrap_or(1);
+        if !(1..=REACTORS_MAX).contains(&reactors) {
+            return Err(format!("reactors {reactors}: want 1 to {REACTORS_MAX}"));
+        }
         let any = line.api_enable_cors.then(|| "*".to_owned());
         let allowed_origin = any.or(line.api_cors_header).or(file.api_cors_header);
         if let Some(origin) = &allowed_origin
@@ -226,6 +236,7 @@ impl Options {
             hosts,
             tls,
             take_over: line.take_over,
+            reactors,
             allowed_origin: allowed_origin.filter(|origin| !origin.is_empty()).map(Arc::from),
             log_level,
             engine,
