@@ -1,8 +1,8 @@
 //! The overlay that becomes the root, made from descriptors of its layers.
 //!
-//! From Linux 6.13 on the layers are passed as descriptors, from 6.7 on one by one as paths, which the daemon has made
-//! itself (`lowerdir+`), before that in one option, which has room for about 13 of them. Source:
-//! Documentation/filesystems/overlayfs.rst.
+//! From Linux 6.13 on the layers are passed as descriptors, from 6.7 on one by one as paths (`lowerdir+`), which the daemon
+//! has made itself. Before that they are one option among all, which `mount(2)` takes in a page of text and fsconfig(2) only
+//! up to 255 bytes, some 13 layers. Source: Documentation/filesystems/overlayfs.rst, fs/fs_context.c.
 
 use std::{
     ffi::{CStr, CString},
@@ -11,11 +11,12 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::{
     fcntl::{OFlag, open},
+    mount::{MntFlags, MsFlags, umount2},
     sys::stat::Mode,
 };
 
@@ -35,55 +36,77 @@ pub(crate) fn mount_overlay(rootfs: &Rootfs) -> Result<Root, StartError> {
     if rootfs.lower.is_empty() {
         return Err(StartError::other(Step::Root, "the root file system has no layer"));
     }
-    let overlay = Context::open(c"overlay").at(Step::Root, "open overlay")?;
-    overlay
-        .set(c"source", Some(c"overlay"))
-        .at(Step::Root, "open overlay")?;
-    lower_layers(&overlay, &rootfs.lower)?;
-    layer(&overlay, c"upperdir", &rootfs.upper)?;
-    layer(&overlay, c"workdir", &rootfs.work)?;
-    let messages = overlay.as_fd().try_clone_to_owned().at(Step::Root, "mount overlay")?;
-    let root = match overlay.mount(0) {
-        Ok(root) => root,
-        Err(error) => {
-            let said = Context::from(messages).message().unwrap_or_default();
-            return Err(StartError::kernel(Step::Root, format!("mount overlay: {said}"), &error));
-        }
+    let root = match mount_layer_by_layer(rootfs)? {
+        Some(root) => root,
+        None => mount_at_once(rootfs)?,
     };
     mount::attach(root.as_fd(), host_root.as_fd()).at(Step::Root, "attach overlay")?;
     Ok(Root::new(root))
 }
 
-fn lower_layers(overlay: &Context, paths: &[PathBuf]) -> Result<(), StartError> {
-    for (number, path) in paths.iter().enumerate() {
-        match layer(overlay, c"lowerdir+", path) {
-            // This kernel does not know the option.
-            Err(error) if number == 0 && error.errno == libc::EINVAL => return all_lower_layers(overlay, paths),
+/// `None` if this kernel cannot take lower layers one by one.
+fn mount_layer_by_layer(rootfs: &Rootfs) -> Result<Option<OwnedFd>, StartError> {
+    let overlay = Context::open(c"overlay").at(Step::Root, "open overlay")?;
+    overlay
+        .set(c"source", Some(c"overlay"))
+        .at(Step::Root, "open overlay")?;
+    for (number, path) in rootfs.lower.iter().enumerate() {
+        match layer(&overlay, c"lowerdir+", path) {
+            // From 6.5 on an unknown option is refused; before that no descriptor is taken, and any text as it comes.
+            Err(error) if number == 0 && matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP) => return Ok(None),
             set => set?,
         }
     }
-    Ok(())
+    layer(&overlay, c"upperdir", &rootfs.upper)?;
+    layer(&overlay, c"workdir", &rootfs.work)?;
+    let messages = overlay.as_fd().try_clone_to_owned().at(Step::Root, "mount overlay")?;
+    overlay.mount(0).map(Some).map_err(|error| {
+        let said = Context::from(messages).message().unwrap_or_default();
+        StartError::kernel(Step::Root, format!("mount overlay: {said}"), &error)
+    })
 }
 
-/// All in one option, by descriptors: a path could hold a colon, and is longer.
-fn all_lower_layers(overlay: &Context, paths: &[PathBuf]) -> Result<(), StartError> {
-    let layers = paths
-        .iter()
-        .map(|path| directory(path))
-        .collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<String> = layers
-        .iter()
-        .map(|layer| format!("/proc/self/fd/{}", layer.as_raw_fd()))
-        .collect();
-    let value = CString::new(names.join(":")).map_err(io::Error::from);
-    let set = value.and_then(|value| overlay.set(c"lowerdir", Some(&value)));
-    set.at(Step::Root, format_args!("overlay of {} layers", paths.len()))
+/// All options in one text. Layers are named by descriptors: their paths are longer, and could hold a colon or a comma.
+fn mount_at_once(rootfs: &Rootfs) -> Result<OwnedFd, StartError> {
+    let lower = rootfs.lower.iter().map(|path| directory(path));
+    let lower = lower.collect::<Result<Vec<_>, _>>()?;
+    let (upper, work) = (directory(&rootfs.upper)?, directory(&rootfs.work)?);
+    let name = |layer: &OwnedFd| format!("/proc/self/fd/{}", layer.as_raw_fd());
+    let lower_names = lower.iter().map(name).collect::<Vec<_>>().join(":");
+    let options = format!(
+        "lowerdir={lower_names},upperdir={},workdir={}",
+        name(&upper),
+        name(&work)
+    );
+    // This call has to attach what it makes. Any directory of this mount namespace will do, and only until it is copied.
+    let target = name(&upper);
+    let flags = MsFlags::empty();
+    nix::mount::mount(
+        Some("overlay"),
+        target.as_str(),
+        Some("overlay"),
+        flags,
+        Some(options.as_str()),
+    )
+    .map_err(io::Error::from)
+    .at(
+        Step::Root,
+        format_args!("mount overlay: mount(2) of {} layers", lower.len()),
+    )?;
+    // The descriptor still means what lies beneath, the path the mount.
+    let attached = directory(&rootfs.upper)?;
+    let root = mount::open_tree(attached.as_fd(), c"", false).at(Step::Root, "copy the overlay's mount")?;
+    drop(attached);
+    umount2(&rootfs.upper, MntFlags::MNT_DETACH)
+        .map_err(io::Error::from)
+        .at(Step::Root, "detach the overlay's first mount")?;
+    Ok(root)
 }
 
 fn layer(overlay: &Context, key: &CStr, path: &Path) -> Result<(), StartError> {
     let fd = directory(path)?;
     let set = match overlay.set_fd(key, fd.as_fd()) {
-        // Before 6.13 these options were paths only.
+        // Before 6.13 these options are paths only.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => CString::new(path.as_os_str().as_bytes())
             .map_err(io::Error::from)
             .and_then(|path| overlay.set(key, Some(&path))),
@@ -110,42 +133,70 @@ fn directory(path: &Path) -> Result<OwnedFd, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, thread};
 
-    use nix::fcntl::openat;
+    use nix::{
+        fcntl::openat,
+        sched::{CloneFlags, unshare},
+    };
 
     use super::*;
 
-    type Method = fn(&Context, &[PathBuf]) -> Result<(), StartError>;
+    type Method = fn(&Rootfs) -> Result<Option<OwnedFd>, StartError>;
 
-    /// The mounts are attached nowhere, so they end with their descriptors.
+    /// As many layers as an image may have, and one with a name that means something in an option.
     #[test]
     fn layers_lie_over_each_other_in_every_way() {
         if !nix::unistd::geteuid().is_root() {
             crate::skip::say("needs root");
             return;
         }
-        let methods: [(&str, Method); 2] = [("one by one", lower_layers), ("in one option", all_lower_layers)];
-        for (name, method) in methods {
-            let base = std::env::temp_dir().join(format!("gantry-overlay-{}", std::process::id()));
-            for directory in ["top:layer", "bottom", "upper", "work"] {
-                fs::create_dir_all(base.join(directory)).unwrap();
+        let methods: [(&str, Method); 2] = [
+            ("layer by layer", mount_layer_by_layer),
+            ("at once", |rootfs| mount_at_once(rootfs).map(Some)),
+        ];
+        // A mount namespace belongs to a thread, and mounts made in it are nobody else's.
+        let checked = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            mount::make_private(directory(Path::new("/")).unwrap().as_fd()).unwrap();
+            for (name, method) in methods {
+                check(name, method);
             }
-            fs::write(base.join("top:layer/both"), "top").unwrap();
-            fs::write(base.join("bottom/both"), "bottom").unwrap();
-            fs::write(base.join("bottom/below"), "below").unwrap();
-            let overlay = Context::open(c"overlay").unwrap();
-            method(&overlay, &[base.join("top:layer"), base.join("bottom")]).unwrap();
-            layer(&overlay, c"upperdir", &base.join("upper")).unwrap();
-            layer(&overlay, c"workdir", &base.join("work")).unwrap();
-            let root = overlay.mount(0).unwrap();
-            for (file, expected) in [("both", "top"), ("below", "below")] {
-                let opened = openat(&root, file, OFlag::O_RDONLY, Mode::empty()).unwrap();
-                let content = io::read_to_string(fs::File::from(opened)).unwrap();
-                assert_eq!(content, expected, "{name}: {file}");
-            }
-            drop(root);
-            fs::remove_dir_all(&base).unwrap();
-        }
+        });
+        checked.join().unwrap();
     }
+
+    fn check(name: &str, method: Method) {
+        let base = std::env::temp_dir().join(format!("gantry-overlay-{}", std::process::id()));
+        let middle = (1..LAYERS_MAX - 1).map(|number| base.join(number.to_string()));
+        let lower = [base.join("top:layer,x")].into_iter().chain(middle);
+        let rootfs = Rootfs {
+            lower: lower.chain([base.join("bottom")]).collect(),
+            upper: base.join("upper"),
+            work: base.join("work"),
+            read_only: false,
+        };
+        for directory in rootfs.lower.iter().chain([&rootfs.upper, &rootfs.work]) {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(base.join("top:layer,x/both"), "top").unwrap();
+        fs::write(base.join("bottom/both"), "bottom").unwrap();
+        fs::write(base.join("bottom/below"), "below").unwrap();
+        match method(&rootfs).unwrap() {
+            Some(root) => {
+                for (file, expected) in [("both", "top"), ("below", "below")] {
+                    let opened = openat(&root, file, OFlag::O_RDONLY, Mode::empty()).unwrap();
+                    let content = io::read_to_string(fs::File::from(opened)).unwrap();
+                    assert_eq!(content, expected, "{name}: {file}");
+                }
+            }
+            None => crate::skip::say(&format!("this kernel does not take an overlay {name}")),
+        }
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        assert!(!mounts.contains(base.to_str().unwrap()), "{name}: attached nowhere");
+        fs::remove_dir_all(&base).unwrap();
+    }
+
+    /// Docker's limit.
+    const LAYERS_MAX: usize = 127;
 }
