@@ -9,8 +9,9 @@ mod discover;
 mod end;
 mod group;
 mod limits;
+mod support;
 
-pub(crate) use self::group::Group;
+pub(crate) use self::{group::Group, support::Support};
 pub use self::{
     discover::{Hierarchies, Hierarchy},
     end::{DESTROY_TIME_MAX, DestroyError, destroy, oom_kills},

@@ -10,6 +10,7 @@ use std::{
 use gantry_core::Refusal;
 
 use crate::{
+    cgroup::{Hierarchies, Support},
     config::Config,
     container::{Facts, Record},
     image::{ImageId, ImageRecord, Images},
@@ -67,10 +68,9 @@ impl Shared {
             let program = fs::read(hello).map_err(io("reading gantry-hello"))?;
             images.ensure_builtin("gantry/hello", "/hello", &program, crate::clock::now())?;
         }
-        let cgroup = |file: &str| fs::exists(format!("/sys/fs/cgroup/{file}")).unwrap_or(false);
+        let hierarchies = Hierarchies::discover().map_err(io("reading /proc/self/mountinfo"))?;
         let facts = Facts {
-            memory_limit: cgroup("memory/memory.limit_in_bytes") || cgroup("cgroup.controllers"),
-            swap_limit: cgroup("memory/memory.memsw.limit_in_bytes") || cgroup("cgroup.controllers"),
+            cgroup: Support::of(&hierarchies),
             cpus: std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64),
         };
         Ok(Self {

@@ -39,7 +39,7 @@ impl Engine {
         let (containers, running) = (self.containers.iter().count(), count(Phase::Running));
         let shared = &self.shared;
         let facts = &shared.facts;
-        let cgroup = |file: &str| fs::exists(format!("/sys/fs/cgroup/{file}")).unwrap_or(false);
+        let limits = &facts.cgroup;
         let flag = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == "1");
         Info {
             id: shared.daemon_id.clone(),
@@ -55,19 +55,19 @@ impl Engine {
                 network: ["bridge", "host", "null"].map(str::to_owned).to_vec(),
                 authorization: None,
             },
-            memory_limit: facts.memory_limit,
-            swap_limit: facts.swap_limit,
+            memory_limit: limits.memory,
+            swap_limit: limits.swap,
             kernel_memory: false,
-            cpu_cfs_period: cgroup("cpu/cpu.cfs_period_us") || cgroup("cpu.max"),
-            cpu_cfs_quota: cgroup("cpu/cpu.cfs_quota_us") || cgroup("cpu.max"),
-            cpu_shares: cgroup("cpu/cpu.shares") || cgroup("cpu.weight"),
-            cpu_set: cgroup("cpuset/cpuset.cpus") || cgroup("cpuset.cpus.effective"),
+            cpu_cfs_period: limits.cpu_quota,
+            cpu_cfs_quota: limits.cpu_quota,
+            cpu_shares: limits.cpu_shares,
+            cpu_set: limits.cpuset,
             ipv4_forwarding: flag("/proc/sys/net/ipv4/ip_forward"),
             bridge_nf_iptables: flag("/proc/sys/net/bridge/bridge-nf-call-iptables"),
             bridge_nf_ip6tables: flag("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
             debug: shared.config.debug,
             n_fd: number(fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)),
-            oom_kill_disable: cgroup("memory/memory.oom_control"),
+            oom_kill_disable: limits.oom_kill_disable,
             n_goroutines: number(fs::read_dir("/proc/self/task").map_or(0, Iterator::count)),
             system_time: clock::now().to_string(),
             execution_driver: format!("gantry-{}", env!("CARGO_PKG_VERSION")),

@@ -10,15 +10,13 @@ use gantry_core::{
 };
 
 use super::{plan::Security, signal};
-use crate::{network::ExtraHost, process::capability};
+use crate::{cgroup::Support, network::ExtraHost, process::capability};
 
 /// What the machine and the daemon offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// The kernel can limit memory.
-    pub memory_limit: bool,
-    /// The kernel can limit memory and swap together.
-    pub swap_limit: bool,
+    /// What control groups can limit.
+    pub cgroup: Support,
     /// Processors that are there.
     pub cpus: u64,
 }
@@ -250,12 +248,12 @@ fn check_resources(host: &mut HostConfig, facts: &Facts, warnings: &mut Vec<Stri
     if host.memory < 0 || (host.memory != 0 && host.memory < MEMORY_BYTES_MIN) {
         return bad("Minimum memory limit allowed is 4MB");
     }
-    if host.memory > 0 && !facts.memory_limit {
+    if host.memory > 0 && !facts.cgroup.memory {
         warnings.push("Your kernel does not support memory limit capabilities. Limitation discarded.".to_owned());
         host.memory = 0;
         host.memory_swap = -1;
     }
-    if host.memory > 0 && host.memory_swap != -1 && !facts.swap_limit {
+    if host.memory > 0 && host.memory_swap != -1 && !facts.cgroup.swap {
         warnings.push("Your kernel does not support swap limit capabilities, memory limited without swap.".to_owned());
         host.memory_swap = -1;
     }
@@ -274,6 +272,16 @@ fn check_resources(host: &mut HostConfig, facts: &Facts, warnings: &mut Vec<Stri
         return bad(&format!(
             "Invalid value: {swappiness}, valid memory swappiness range is 0-100."
         ));
+    }
+    if host.memory_swappiness.is_some_and(|value| value != -1) && !facts.cgroup.swappiness {
+        warnings.push(
+            "Your kernel does not support memory swappiness capabilities, memory swappiness discarded.".to_owned(),
+        );
+        host.memory_swappiness = None;
+    }
+    if host.oom_kill_disable == Some(true) && !facts.cgroup.oom_kill_disable {
+        warnings.push("Your kernel does not support OomKillDisable, OomKillDisable discarded.".to_owned());
+        host.oom_kill_disable = None;
     }
     if host.cpu_shares < 0 {
         return bad("invalid CPU shares: negative");
@@ -388,8 +396,7 @@ mod tests {
     use super::*;
 
     const FACTS: Facts = Facts {
-        memory_limit: true,
-        swap_limit: true,
+        cgroup: Support::ALL,
         cpus: 4,
     };
 
@@ -566,19 +573,54 @@ mod tests {
             cmd: words(&["true"]),
             ..ContainerConfig::default()
         };
-        let mut host = HostConfig {
+        let without = |cgroup: Support| Facts { cgroup, ..FACTS };
+        let all = Support::ALL;
+        let asked = HostConfig {
             memory: 64 << 20,
+            memory_swappiness: Some(60),
+            oom_kill_disable: Some(true),
             ..HostConfig::default()
         };
-        let warnings = check(
-            &config,
-            &mut host,
-            &Facts {
-                swap_limit: false,
-                ..FACTS
-            },
-        )
-        .unwrap();
-        assert_eq!((warnings.len(), host.memory_swap), (1, -1));
+        let no_swap = HostConfig {
+            memory_swap: -1,
+            ..asked.clone()
+        };
+        let no_swappiness = HostConfig {
+            memory_swappiness: None,
+            ..asked.clone()
+        };
+        let no_oom_kill_disable = HostConfig {
+            oom_kill_disable: None,
+            ..asked.clone()
+        };
+        let cases = [
+            ("nothing", Support::ALL, 0, &asked),
+            ("swap", Support { swap: false, ..all }, 1, &no_swap),
+            (
+                "swappiness",
+                Support {
+                    swappiness: false,
+                    ..all
+                },
+                1,
+                &no_swappiness,
+            ),
+            (
+                "OOM kills",
+                Support {
+                    oom_kill_disable: false,
+                    ..all
+                },
+                1,
+                &no_oom_kill_disable,
+            ),
+        ];
+        for (name, cgroup, count, expected) in cases {
+            let mut host = asked.clone();
+            let warnings = check(&config, &mut host, &without(cgroup)).unwrap();
+            assert_eq!(warnings.len(), count, "{name}: {warnings:?}");
+            let limits = |host: &HostConfig| (host.memory_swap, host.memory_swappiness, host.oom_kill_disable);
+            assert_eq!(limits(&host), limits(expected), "{name}");
+        }
     }
 }
