@@ -11,9 +11,9 @@ mod group;
 mod limits;
 mod support;
 
-pub(crate) use self::{group::Group, support::Support};
 pub use self::{
     discover::{Hierarchies, Hierarchy},
     end::{DESTROY_TIME_MAX, DestroyError, destroy, oom_kills},
-    limits::{Setting, plan_limits},
+    limits::{Controller, Setting, plan_limits},
 };
+pub(crate) use self::{group::Group, support::Support};

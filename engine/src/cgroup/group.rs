@@ -7,10 +7,10 @@ use std::{
     path::Path,
 };
 
-use super::{Hierarchies, Hierarchy, destroy, devices, plan_limits};
+use super::{Controller, Hierarchies, Hierarchy, destroy, devices, plan_limits};
 use crate::process::{
     Cgroup, StartError,
-    error::{At, Step},
+    error::{At, Step, words},
 };
 
 /// A container's directories in every hierarchy, with its limits written.
@@ -32,12 +32,11 @@ impl Group {
     pub(crate) fn create(limits: &Cgroup) -> Result<Self, StartError> {
         check_path(&limits.path)?;
         let hierarchies = Hierarchies::discover().at(Step::Cgroup, "read /proc/self/mountinfo")?;
-        let enabled = if hierarchies.is_unified() {
-            enable_controllers(&hierarchies, &limits.path)?
-        } else {
-            Vec::new()
+        let controllers = match hierarchies.unified() {
+            Some(unified) if hierarchies.is_unified() => enable_controllers(unified, &limits.path)?,
+            _ => Vec::new(),
         };
-        let plan = plan_limits(limits, &hierarchies, &enabled)?;
+        let plan = plan_limits(limits, &hierarchies, &controllers)?;
         // Outside of what is undone: if the first one is there already, so is a container, and it is not ours to end.
         if let Some(first) = hierarchies.iter().next() {
             make_directories(first, &limits.path)?;
@@ -138,14 +137,19 @@ fn make_directories(hierarchy: &Hierarchy, path: &str) -> Result<(), StartError>
     Ok(())
 }
 
-/// Enables every controller the root has on the way to the group, and says which those are.
-fn enable_controllers(hierarchies: &Hierarchies, path: &str) -> Result<Vec<String>, StartError> {
-    let Some(unified) = hierarchies.unified() else {
-        return Ok(Vec::new());
+/// Enables every controller the root has on the way to the group. What cannot be enabled is refused only to those who ask
+/// for a limit of it: the root of a cgroup namespace, for one, enables nothing while processes are in it.
+fn enable_controllers(unified: &Hierarchy, path: &str) -> Result<Vec<Controller>, StartError> {
+    let read = |directory: &Path, file: &str| {
+        let path = directory.join(file);
+        fs::read_to_string(&path).at(Step::Cgroup, format_args!("read {}", path.display()))
     };
-    let list =
-        fs::read_to_string(unified.mount().join("cgroup.controllers")).at(Step::Cgroup, "read cgroup.controllers")?;
-    let mut usable: Vec<String> = list.split_whitespace().map(str::to_owned).collect();
+    let names = read(unified.mount(), "cgroup.controllers")?;
+    let controller = |name: &str| Controller {
+        name: name.to_owned(),
+        refused: None,
+    };
+    let mut controllers: Vec<_> = names.split_whitespace().map(controller).collect();
     for (end, _) in path.match_indices('/') {
         let directory = unified.directory(&path[..end]);
         match fs::create_dir(&directory) {
@@ -158,10 +162,22 @@ fn enable_controllers(hierarchies: &Hierarchies, path: &str) -> Result<Vec<Strin
             }
             _ => {}
         }
-        // One at a time: a controller that a v1 hierarchy or a real-time process holds must not keep back the others.
-        usable.retain(|name| fs::write(directory.join("cgroup.subtree_control"), format!("+{name}")).is_ok());
+        // A write waits until every group that has just ended is gone, even if it changes nothing.
+        let enabled = read(&directory, "cgroup.subtree_control")?;
+        let missing = |controller: &&mut Controller| {
+            controller.refused.is_none() && !enabled.split_whitespace().any(|name| name == controller.name)
+        };
+        // One at a time: one that a v1 hierarchy or a real-time process holds must not keep back the others.
+        for controller in controllers.iter_mut().filter(missing) {
+            let enable = fs::write(
+                directory.join("cgroup.subtree_control"),
+                format!("+{}", controller.name),
+            );
+            let refused = |error| format!("enable it in {}: {}", directory.display(), words(&error));
+            controller.refused = enable.err().map(refused);
+        }
     }
-    Ok(usable)
+    Ok(controllers)
 }
 
 fn write_file(directory: &Path, file: &str, value: &str) -> Result<(), StartError> {

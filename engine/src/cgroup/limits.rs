@@ -14,23 +14,40 @@ pub struct Setting {
     pub value: String,
 }
 
-/// The settings for `limits`, in the order to write them.
+/// A controller of the unified hierarchy, after the try to enable it on the way to a container's group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Controller {
+    /// `memory`, `cpu`, ….
+    pub name: String,
+    /// Why it could not be enabled: `enable it in /sys/fs/cgroup: device or resource busy`.
+    pub refused: Option<String>,
+}
+
+/// The settings for `limits`, in the order to write them. `controllers` are those of the unified hierarchy, and count only
+/// where it is the only one.
 ///
 /// # Errors
 /// When a limit is asked for that the kernel's hierarchies cannot hold: its controller is missing, or cgroup v2 has no
 /// such thing.
-pub fn plan_limits(limits: &Cgroup, hierarchies: &Hierarchies, enabled: &[String]) -> Result<Vec<Setting>, StartError> {
+pub fn plan_limits(
+    limits: &Cgroup,
+    hierarchies: &Hierarchies,
+    controllers: &[Controller],
+) -> Result<Vec<Setting>, StartError> {
     let unified = hierarchies.is_unified();
     let plan = if unified { plan_v2(limits)? } else { plan_v1(limits) };
     for setting in &plan {
+        let found = controllers.iter().find(|found| found.name == setting.controller);
+        let refused = found.and_then(|controller| controller.refused.as_deref());
         let present = if unified {
-            enabled.iter().any(|name| name == setting.controller)
+            found.is_some() && refused.is_none()
         } else {
             hierarchies.of(setting.controller).is_some()
         };
         if !present {
+            let reason = refused.map(|reason| format!(": {reason}")).unwrap_or_default();
             let message = format!(
-                "cgroup controller {} is not available: {}",
+                "cgroup controller {} is not available: {}{reason}",
                 setting.controller, setting.file
             );
             return Err(StartError::other(Step::Cgroup, message));
@@ -181,8 +198,15 @@ mod tests {
     const V2: &str = "1 2 0:1 / /c rw - cgroup2 cgroup2 rw\n";
 
     fn files(limits: &Cgroup, mountinfo: &str) -> Result<Vec<(&'static str, String)>, String> {
-        let enabled = ["memory", "cpu", "pids", "io"].map(str::to_owned);
-        plan_limits(limits, &Hierarchies::parse(mountinfo.as_bytes()), &enabled)
+        let controller = |name: &str, refused: Option<&str>| Controller {
+            name: name.to_owned(),
+            refused: refused.map(str::to_owned),
+        };
+        let mut controllers = ["memory", "cpu", "pids", "io"]
+            .map(|name| controller(name, None))
+            .to_vec();
+        controllers.push(controller("cpuset", Some("enable it in /c: busy")));
+        plan_limits(limits, &Hierarchies::parse(mountinfo.as_bytes()), &controllers)
             .map(|plan| plan.into_iter().map(|setting| (setting.file, setting.value)).collect())
             .map_err(|error| error.message)
     }
@@ -215,6 +239,10 @@ mod tests {
         };
         let swappy = Cgroup {
             memory_swappiness: Some(60),
+            ..Cgroup::default()
+        };
+        let cpuset = Cgroup {
+            cpuset_cpus: Some("0".into()),
             ..Cgroup::default()
         };
         let less = Cgroup {
@@ -273,6 +301,12 @@ mod tests {
                 &blkio,
                 V1,
                 Err("cgroup controller blkio is not available: blkio.weight".to_owned()),
+            ),
+            (
+                "a controller that could not be enabled",
+                &cpuset,
+                V2,
+                Err("cgroup controller cpuset is not available: cpuset.cpus: enable it in /c: busy".to_owned()),
             ),
             (
                 "swappiness v2",
