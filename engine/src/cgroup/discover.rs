@@ -99,10 +99,14 @@ impl Hierarchy {
         self.unified
     }
 
-    /// The directory of a control group (`/gantry/<id>`) on the host.
+    /// The directory of a control group (`/gantry/<id>`, `/` for the root) on the host.
     #[must_use]
     pub fn directory(&self, cgroup: &str) -> PathBuf {
-        self.mount.join(cgroup.trim_start_matches('/'))
+        match cgroup.trim_start_matches('/') {
+            // No slash at the end.
+            "" => self.mount.clone(),
+            below => self.mount.join(below),
+        }
     }
 
     /// Opens that directory.
@@ -218,6 +222,10 @@ mod tests {
         assert_eq!(
             memory.of("memory").unwrap().directory("/a/b"),
             Path::new("/sys/fs/cgroup/memory/a/b")
+        );
+        assert_eq!(
+            memory.of("memory").unwrap().directory("/").as_os_str(),
+            "/sys/fs/cgroup/memory"
         );
         assert_eq!(memory.of("pids"), None);
     }

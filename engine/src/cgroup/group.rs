@@ -138,7 +138,7 @@ fn make_directories(hierarchy: &Hierarchy, path: &str) -> Result<(), StartError>
 }
 
 /// Enables every controller the root has on the way to the group. What cannot be enabled is refused only to those who ask
-/// for a limit of it: the root of a cgroup namespace, for one, enables nothing while processes are in it.
+/// for a limit of it.
 fn enable_controllers(unified: &Hierarchy, path: &str) -> Result<Vec<Controller>, StartError> {
     let read = |directory: &Path, file: &str| {
         let path = directory.join(file);
@@ -164,15 +164,27 @@ fn enable_controllers(unified: &Hierarchy, path: &str) -> Result<Vec<Controller>
         }
         // A write waits until every group that has just ended is gone, even if it changes nothing.
         let enabled = read(&directory, "cgroup.subtree_control")?;
-        let missing = |controller: &&mut Controller| {
-            controller.refused.is_none() && !enabled.split_whitespace().any(|name| name == controller.name)
-        };
+        let missing: Vec<_> = controllers
+            .iter_mut()
+            .filter(|controller| controller.refused.is_none())
+            .filter(|controller| !enabled.split_whitespace().any(|name| name == controller.name))
+            .collect();
+        // No group but the real root, which has no type, may hold processes and share out memory. The kernel would still
+        // enable cpu, cpuset and pids there, but then for threads: no container could be started below any more. It is so
+        // at the root of a cgroup namespace with the daemon itself in it.
+        let busy = !missing.is_empty()
+            && directory.join("cgroup.type").exists()
+            && !read(&directory, "cgroup.procs")?.is_empty();
         // One at a time: one that a v1 hierarchy or a real-time process holds must not keep back the others.
-        for controller in controllers.iter_mut().filter(missing) {
-            let enable = fs::write(
-                directory.join("cgroup.subtree_control"),
-                format!("+{}", controller.name),
-            );
+        for controller in missing {
+            let enable = if busy {
+                Err(io::Error::from_raw_os_error(libc::EBUSY))
+            } else {
+                fs::write(
+                    directory.join("cgroup.subtree_control"),
+                    format!("+{}", controller.name),
+                )
+            };
             let refused = |error| format!("enable it in {}: {}", directory.display(), words(&error));
             controller.refused = enable.err().map(refused);
         }
