@@ -12,6 +12,7 @@ use std::{
 };
 
 use gantry_conformance::client::{Connection, Request, Response};
+use gantry_engine::cgroup::Hierarchies;
 use nix::{
     sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
@@ -40,12 +41,13 @@ struct Namespace {
 }
 
 impl Namespace {
-    /// A thread in a namespace of its own starts what is to live there.
-    fn new() -> Self {
+    /// A thread in a namespace of its own starts what is to live there, after `prepare`.
+    fn new(prepare: impl FnOnce() + Send + 'static) -> Self {
         let (spawn, jobs) = std::sync::mpsc::channel::<(Command, std::sync::mpsc::Sender<Child>)>();
         let (release, released) = std::sync::mpsc::channel();
         thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
+            prepare();
             for (mut command, answer) in jobs {
                 answer
                     .send(command.spawn().expect("a process"))
@@ -88,11 +90,20 @@ pub(crate) fn is_root() -> bool {
 impl Daemon {
     /// Starts a daemon on an empty data root, with the image `probe` imported.
     pub(crate) fn start() -> Self {
-        Self::start_with(Vec::new(), None)
+        Self::make(Vec::new(), None, || {})
     }
 
     /// As [`start`](Self::start), with further arguments and a socket to inherit.
     pub(crate) fn start_with(arguments: Vec<String>, inherited: Option<OwnedFd>) -> Self {
+        Self::make(arguments, inherited, || {})
+    }
+
+    /// As [`start`](Self::start), from a thread that does something first: what it changes of itself, the daemon inherits.
+    pub(crate) fn start_after(prepare: impl FnOnce() + Send + 'static) -> Self {
+        Self::make(Vec::new(), None, prepare)
+    }
+
+    fn make(arguments: Vec<String>, inherited: Option<OwnedFd>, prepare: impl FnOnce() + Send + 'static) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().join(format!("gantry-test-{}-{count}", std::process::id()));
@@ -100,7 +111,7 @@ impl Daemon {
         let mut daemon = Self {
             root,
             process: None,
-            namespace: Namespace::new(),
+            namespace: Namespace::new(prepare),
             arguments,
             inherited,
         };
@@ -360,14 +371,11 @@ fn pid(process: &Child) -> Pid {
 
 /// The control groups of a container that are there.
 pub(crate) fn cgroups(id: &str) -> Vec<PathBuf> {
-    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    let below = hierarchies
-        .map(|entry| entry.path())
-        .chain([PathBuf::from("/sys/fs/cgroup")]);
-    below
-        .map(|hierarchy| hierarchy.join("gantry").join(id))
-        .filter(|group| group.is_dir())
-        .collect()
+    let hierarchies = Hierarchies::discover().expect("mountinfo");
+    let groups = hierarchies
+        .iter()
+        .map(|hierarchy| hierarchy.directory(&format!("/gantry/{id}")));
+    groups.filter(|group| group.is_dir()).collect()
 }
 
 /// A tar of the probe and a few directories.

@@ -71,31 +71,6 @@ fn output_exit_codes_and_environment() {
 }
 
 #[test]
-fn limits_reach_the_kernel() {
-    if !is_root() {
-        return;
-    }
-    let daemon = Daemon::start();
-    let limits = json!({"HostConfig": {"Memory": 64 << 20, "CpuShares": 300, "PidsLimit": 50}});
-    let id = daemon.create(&["stay"], limits);
-    daemon.start_container(&id);
-    let group = |file: &str| {
-        crate::harness::cgroups(&id)
-            .iter()
-            .find_map(|group| std::fs::read_to_string(group.join(file)).ok())
-    };
-    if std::path::Path::new("/sys/fs/cgroup/memory").is_dir() {
-        assert_eq!(group("memory.limit_in_bytes").as_deref(), Some("67108864\n"));
-        assert_eq!(group("cpu.shares").as_deref(), Some("300\n"));
-    } else {
-        assert_eq!(group("memory.max").as_deref(), Some("67108864\n"));
-    }
-    assert_eq!(group("pids.max").as_deref(), Some("50\n"));
-    assert_eq!(status(&daemon.delete(&format!("/v1.24/containers/{id}?force=1"))), 204);
-    assert_eq!(crate::harness::cgroups(&id), Vec::<std::path::PathBuf>::new());
-}
-
-#[test]
 fn stop_kill_and_remove() {
     if !is_root() {
         return;

@@ -6,6 +6,7 @@
 mod attach;
 mod clients;
 mod crash;
+mod groups;
 mod harness;
 mod lifecycle;
 mod load;
