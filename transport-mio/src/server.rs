@@ -52,7 +52,8 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
     /// The kernel gives no epoll or event descriptor, or `/dev/null` cannot be opened.
     pub fn new(limits: Limits) -> io::Result<Self> {
         let reactor = Reactor::new(limits)?;
-        let inbox = Inbox::new(reactor.poll.registry(), Source::Inbox.token())?;
+        let inbox = Inbox::new()?;
+        reactor.register(inbox.fd(), Source::Inbox, Interest::READABLE)?;
         Ok(Self {
             inbox,
             reactor,

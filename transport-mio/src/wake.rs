@@ -1,11 +1,17 @@
 //! Messages from other threads, and how they wake the loop. Not a channel for bulk: what waits here is bounded only by
 //! what the senders have in flight, so each of them must have a bound of its own.
+//!
+//! Nothing here knows how a transport waits; it watches an eventfd(2) that is written and never read, so every write is a
+//! report of its own. All transports compile this one file.
 
 use std::{
     collections::VecDeque,
     fmt, io,
+    os::fd::{AsFd, BorrowedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 /// The sending side: hands messages to [`Service::message`] on the thread of the loop.
 ///
@@ -33,8 +39,8 @@ impl<M> Mailbox<M> {
             queue.messages.len() == 1
         };
         if first {
-            // An eventfd that is already at its maximum wakes as well, and nothing else can fail on one that is open.
-            let _ = self.shared.waker.wake();
+            // Nothing can fail on one that is open: 2^64 messages are never reached.
+            let _ = self.shared.wakes.write(1);
         }
         Ok(())
     }
@@ -81,16 +87,21 @@ pub(crate) struct Inbox<M> {
 }
 
 impl<M> Inbox<M> {
-    pub(crate) fn new(registry: &mio::Registry, token: mio::Token) -> io::Result<Self> {
-        let waker = mio::Waker::new(registry, token)?;
+    pub(crate) fn new() -> io::Result<Self> {
+        let wakes = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let queue = Mutex::new(Queue {
             messages: VecDeque::new(),
             ended: false,
         });
         Ok(Self {
-            shared: Arc::new(Shared { queue, waker }),
+            shared: Arc::new(Shared { queue, wakes }),
             batch: VecDeque::new(),
         })
+    }
+
+    /// What is written to when the loop has to wake up.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.shared.wakes.as_fd()
     }
 
     pub(crate) fn mailbox(&self) -> Mailbox<M> {
@@ -137,7 +148,7 @@ impl<M> Drop for Inbox<M> {
 
 struct Shared<M> {
     queue: Mutex<Queue<M>>,
-    waker: mio::Waker,
+    wakes: EventFd,
 }
 
 impl<M> Shared<M> {

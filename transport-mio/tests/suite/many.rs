@@ -77,17 +77,16 @@ fn resident_bytes() -> usize {
     statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-/// Leaves this process no descriptor beyond `free` more; returns what was allowed before.
-fn leave_descriptors(free: u64) -> u64 {
+/// Leaves this process no descriptor beyond `free` more. To be called first: whoever accepts already may go by the limit
+/// that there was then.
+fn leave_descriptors(free: u64) {
     let highest = std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| entry.unwrap().file_name().to_str().unwrap().parse::<u64>().ok())
         .max()
         .unwrap();
-    // Holes below would be used first.
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, highest + free, hard).unwrap();
-    soft
 }
 
 /// Takes every descriptor that is left.
@@ -102,12 +101,12 @@ fn cpu_time() -> Duration {
 }
 
 fn out_of_descriptors_for_a_while() {
+    leave_descriptors(60);
     let (running, _calls) = Running::record(Wire::echo);
     let mut early = running.connect_unix();
     early.write_all(b"x").unwrap();
     read_len(&mut early, 1);
     let mut client = unconnected(&running);
-    leave_descriptors(20);
     let taken = take_all_descriptors();
     let mut late = client.remove(0).connect();
     late.write_all(b"patience").unwrap();
@@ -125,9 +124,9 @@ fn out_of_descriptors_for_a_while() {
 }
 
 fn out_of_descriptors_for_long() {
+    leave_descriptors(60);
     let (running, _calls) = Running::record(Wire::echo);
     let mut clients = unconnected(&running);
-    leave_descriptors(20);
     let taken = take_all_descriptors();
     let started = (Instant::now(), cpu_time());
     let mut late = clients.remove(0).connect();
