@@ -1,0 +1,319 @@
+//! Receive buffers that are lent to the kernel: a ring of them for each size (`IORING_REGISTER_PBUF_RING`).
+//!
+//! A buffer is in exactly one place: with the kernel, which may write to it, or out, as a [`Taken`] that a completion has
+//! brought; [`Buffers::give_back`] lends it again. So idle sources hold no memory at all, however many there are.
+//!
+//! ```text
+//!                 completion names it
+//!     kernel  ------------------------->  Taken  (read here, and only here)
+//!        ^                                  |
+//!        '----------- give_back ------------'
+//! ```
+#![allow(unsafe_code, reason = "memory that the kernel writes to")]
+
+use std::{
+    cell::UnsafeCell,
+    fmt, io,
+    mem::MaybeUninit,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use io_uring::{Submitter, types::BufRingEntry};
+
+use crate::limits::{LARGE_BYTES, LARGE_COUNT, SMALL_BYTES, SMALL_COUNT};
+
+/// Which size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// The kernel's number of the ring.
+    pub(crate) fn group(self) -> u16 {
+        self as u16
+    }
+
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Small => SMALL_BYTES,
+            Self::Large => LARGE_BYTES,
+        }
+    }
+}
+
+/// A buffer that the kernel has filled and that is ours until it is given back. There is one for each buffer that is out.
+#[derive(Debug)]
+#[must_use = "the buffer is lost if it is not given back"]
+pub(crate) struct Taken {
+    size: Size,
+    number: u16,
+    /// len <= size.bytes()
+    len: usize,
+}
+
+/// The buffers of all sizes, and which of them are with the kernel.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    memory: Arc<Memory>,
+    small: Lending,
+    large: Lending,
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: Arc::new(Memory {
+                small: Pool::new(SMALL_BYTES, SMALL_COUNT),
+                large: Pool::new(LARGE_BYTES, LARGE_COUNT),
+            }),
+            small: Lending::new(SMALL_COUNT),
+            large: Lending::new(LARGE_COUNT),
+        }
+    }
+
+    /// Lends everything to the kernel.
+    pub(crate) fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
+        for (size, count) in [(Size::Small, SMALL_COUNT), (Size::Large, LARGE_COUNT)] {
+            let address = self.memory.pool(size).entries.as_ptr().expose_provenance() as u64;
+            // SAFETY: the entries are page-aligned, hold `count` of them, and live until `memory` is dropped. `Ring` drops
+            // it behind the ring, and not at all while an operation is under way.
+            unsafe { submitter.register_buf_ring_with_flags(address, count, size.group(), 0)? };
+            for number in 0..count {
+                self.lend(size, number);
+            }
+        }
+        Ok(())
+    }
+
+    /// A completion has named this buffer, and `len` bytes in it; `None` if the kernel does not have it, which would be a
+    /// fault of the kernel.
+    pub(crate) fn take(&mut self, size: Size, number: u16, len: usize) -> Option<Taken> {
+        self.lending(size).take(number).then_some(Taken {
+            size,
+            number,
+            len: len.min(size.bytes()),
+        })
+    }
+
+    /// Lends a buffer again.
+    pub(crate) fn give_back(&mut self, taken: Taken) {
+        self.lend(taken.size, taken.number);
+    }
+
+    /// Whether the kernel has any buffer of this size.
+    pub(crate) fn has_any(&self, size: Size) -> bool {
+        match size {
+            Size::Small => self.small.lent > 0,
+            Size::Large => self.large.lent > 0,
+        }
+    }
+
+    /// What the buffers contain. It outlives a call-back that owns the rest of the loop.
+    pub(crate) fn memory(&self) -> Arc<Memory> {
+        Arc::clone(&self.memory)
+    }
+
+    pub(crate) fn bytes(&self, taken: &Taken) -> &[u8] {
+        self.memory.bytes(taken)
+    }
+
+    fn lend(&mut self, size: Size, number: u16) {
+        let tail = self.lending(size).lend(number);
+        self.memory.pool(size).publish(tail, number);
+    }
+
+    fn lending(&mut self, size: Size) -> &mut Lending {
+        match size {
+            Size::Small => &mut self.small,
+            Size::Large => &mut self.large,
+        }
+    }
+}
+
+/// The memory of all buffers.
+pub(crate) struct Memory {
+    small: Pool,
+    large: Pool,
+}
+
+// SAFETY: of what is behind the cells, buffers are read only through their one `Taken`, and entries are written only by
+// `Buffers`, of which there is one to each `Memory`. Neither can be used by two threads at once.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// What the kernel has written.
+    pub(crate) fn bytes(&self, taken: &Taken) -> &[u8] {
+        let pool = self.pool(taken.size);
+        let from = usize::from(taken.number) * pool.bytes;
+        let buffer = &pool.buffers[from..from + taken.len];
+        // SAFETY: the kernel has initialised `len` bytes of this buffer before it told us of them, and writes to it no
+        // more until `give_back` has consumed `taken`, which is borrowed for as long as the slice.
+        unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), taken.len) }
+    }
+
+    fn pool(&self, size: Size) -> &Pool {
+        match size {
+            Size::Small => &self.small,
+            Size::Large => &self.large,
+        }
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+/// A byte that the kernel may write.
+type Shared = MaybeUninit<UnsafeCell<u8>>;
+
+/// The buffers of one size, and the ring by which the kernel gets them.
+struct Pool {
+    /// Bytes of a buffer.
+    bytes: usize,
+    count: u16,
+    /// Untouched, and so not in memory, until the kernel has something to put there.
+    buffers: Box<[Shared]>,
+    /// `count` entries of 16 bytes; the last two bytes of the first are the tail that the kernel reads.
+    entries: Box<[Page]>,
+}
+
+/// The ring has to begin on a page (`io_uring_register_buf_ring(3)`).
+#[repr(C, align(4096))]
+struct Page(UnsafeCell<[u8; 4096]>);
+
+const ENTRY_BYTES: usize = size_of::<BufRingEntry>();
+
+impl Pool {
+    fn new(bytes: usize, count: u16) -> Self {
+        let pages = (usize::from(count) * ENTRY_BYTES).div_ceil(size_of::<Page>());
+        Self {
+            bytes,
+            count,
+            buffers: Box::new_uninit_slice(bytes * usize::from(count)),
+            entries: (0..pages).map(|_| Page(UnsafeCell::new([0; 4096]))).collect(),
+        }
+    }
+
+    /// Puts a buffer into the ring's place `tail` and moves the tail on.
+    fn publish(&self, tail: u16, number: u16) {
+        let base = self.entries.as_ptr().cast::<BufRingEntry>().cast_mut();
+        let place = usize::from(tail & (self.count - 1));
+        let buffer = &self.buffers[usize::from(number) * self.bytes..];
+        // SAFETY: the place is below `count`, so the entry lies in `entries`, whose cells may be written through a shared
+        // reference. The kernel does not read it until the tail has moved, and any bytes are a valid entry.
+        let entry = unsafe { &mut *base.wrapping_add(place) };
+        entry.set_addr(buffer.as_ptr().expose_provenance() as u64);
+        entry.set_len(self.bytes as u32);
+        entry.set_bid(number);
+        // SAFETY: `base` is the address of the first entry.
+        let kernels_tail = unsafe { BufRingEntry::tail(base) };
+        // SAFETY: it is aligned, lies in `entries`, and is written by nobody else.
+        let kernels_tail = unsafe { AtomicU16::from_ptr(kernels_tail.cast_mut()) };
+        // Release: the kernel must see the entry before the tail.
+        kernels_tail.store(tail.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// Which buffers of one size are with the kernel: the bookkeeping, without the memory.
+#[derive(Debug)]
+struct Lending {
+    /// By number: the kernel has it.
+    with_kernel: Vec<bool>,
+    /// How many are.
+    lent: usize,
+    /// Where the next one goes in the ring.
+    tail: u16,
+}
+
+impl Lending {
+    /// None is with the kernel yet.
+    fn new(count: u16) -> Self {
+        Self {
+            with_kernel: vec![false; count.into()],
+            lent: 0,
+            tail: 0,
+        }
+    }
+
+    /// The kernel says that it has used a buffer; says whether it had it.
+    fn take(&mut self, number: u16) -> bool {
+        let had = self
+            .with_kernel
+            .get_mut(usize::from(number))
+            .is_some_and(std::mem::take);
+        self.lent -= usize::from(had);
+        had
+    }
+
+    /// Gives a buffer to the kernel; returns its place in the ring, to be taken modulo its length.
+    fn lend(&mut self, number: u16) -> u16 {
+        let before = std::mem::replace(&mut self.with_kernel[usize::from(number)], true);
+        debug_assert!(!before, "buffer {number} is lent twice");
+        self.lent += 1;
+        let place = self.tail;
+        self.tail = place.wrapping_add(1);
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the kernel would see of a ring: the entry in a place, and the tail.
+    fn read(pool: &Pool, place: u16) -> (u64, u16, u16) {
+        let base = pool.entries.as_ptr().cast::<BufRingEntry>();
+        // SAFETY: as in `publish`; nobody writes meanwhile.
+        let entry = unsafe { &*base.wrapping_add(usize::from(place & (pool.count - 1))) };
+        // SAFETY: as in `publish`.
+        let tail = unsafe { BufRingEntry::tail(base) };
+        // SAFETY: as in `publish`.
+        (entry.addr(), entry.bid(), unsafe { *tail })
+    }
+
+    proptest! {
+        /// The oracle is the kernel: it takes buffers in the order of the ring, and each of them is in one place.
+        #[test]
+        fn every_buffer_is_in_one_place(steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..400)) {
+            const COUNT: u16 = 8;
+            let pool = Pool::new(16, COUNT);
+            let mut lending = Lending::new(COUNT);
+            for number in 0..COUNT {
+                pool.publish(lending.lend(number), number);
+            }
+            let mut kernel: VecDeque<u16> = (0..COUNT).collect();
+            let mut head = 0u16;
+            let mut out: Vec<u16> = Vec::new();
+            for (use_one, which) in steps {
+                if use_one && let Some(number) = kernel.pop_front() {
+                    let (address, bid, tail) = read(&pool, head);
+                    prop_assert_eq!(bid, number);
+                    prop_assert_eq!(address, pool.buffers[usize::from(number) * 16..].as_ptr().addr() as u64);
+                    prop_assert_eq!(tail.wrapping_sub(head), kernel.len() as u16 + 1);
+                    head = head.wrapping_add(1);
+                    prop_assert!(lending.take(number));
+                    prop_assert!(!lending.take(number), "it is out already");
+                    out.push(number);
+                } else if !out.is_empty() {
+                    let number = out.swap_remove(which.index(out.len()));
+                    pool.publish(lending.lend(number), number);
+                    kernel.push_back(number);
+                }
+                prop_assert_eq!(lending.lent, kernel.len());
+                prop_assert_eq!(kernel.len() + out.len(), usize::from(COUNT));
+            }
+            prop_assert!(!lending.take(COUNT), "there is no such buffer");
+        }
+    }
+}

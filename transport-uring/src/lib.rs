@@ -1,0 +1,140 @@
+//! Sockets, pipes, timers and the loop that drives a protocol, on io_uring.
+//!
+//! This is one of the transports behind [`gantry_core::driver`]: the one for kernels that allow it. It behaves as the one
+//! on epoll does, and passes the same list of cases; the difference is who does the work. Instead of asking what is ready
+//! and then moving bytes, it says what is to be moved and hears when that has happened: one system call hands over all that
+//! a turn has to send and brings all that has come in. The facts are those of io_uring(7), io_uring_enter(2), unix(7),
+//! tcp(7), pipe(7) and pty(7); what the call-backs mean is said at the contract.
+//!
+//! # The loop
+//!
+//! ```text
+//!          io_uring_enter <--------------------------------------------------.
+//!                  |  completions                                            |
+//!   +--------------v------------------------ one turn --------------------+  |  no wait while somebody can go on,
+//!   | note completions -> fire timers -> deliver messages -> serve queue  |--'  else until the first deadline
+//!   +---------------------------------------------------------------------+     operations
+//! ```
+//!
+//! Rules beyond those that all transports share ([`gantry_core::driver::turn`]):
+//!
+//! - **What is lent belongs to its operation.** Memory that the kernel reads, and every descriptor, is owned by an entry of a
+//!   slab until the operation's last completion. Whoever wanted it may be gone by then. When the loop ends, everything is
+//!   cancelled and waited for before the ring is closed; memory that the kernel would not give back is lost, never freed.
+//! - **Who waits holds nothing.** The kernel puts what arrives into buffers of one pool, which it chooses when there is
+//!   something to put there. They go back as soon as a protocol or service has seen them; bytes that nobody wants yet are
+//!   copied out first. When the pool is empty, readers pause and are started again in their order.
+//! - **Reading goes on by itself only while it trickles.** A source that brings much, or is told to stop, is read once for
+//!   each time its bytes are wanted. So back-pressure costs no cancellations, and nobody floods the pool.
+//! - **No entry is lost.** What the submission queue does not hold waits in a list, so a cancellation always gets through;
+//!   what the completion queue does not hold is kept by the kernel.
+//!
+//! # Ends
+//!
+//! As with the other transport: see [`gantry_core::driver::conn`]. A connection has a poll operation for the whole of its
+//! life, which tells of ends and hang-ups also while nothing is read, and of those that a receive which goes on by itself
+//! has missed. What a vanished peer has left is read directly, once nothing is under way. A descriptor that is closed is let go
+//! of by the kernel when the cancellations of that turn have been handed over: by the end of the turn, not within it.
+//!
+//! # What is not used, and why
+//!
+//! - *Registered descriptors* would save a reference count per operation, some tens of nanoseconds, and take sockets out of
+//!   `/proc/PID/fd` and out of the process's limit of descriptors, so that nobody outside sees or bounds them.
+//! - *Zero-copy sends* are refused by Unix sockets, and copy anyway over the loopback device.
+//! - *Linked operations*: a connection has one send under way, and its end is shut down behind it; there is nothing to link.
+//! - *Splicing* from a pipe to a socket is done by a thread of the kernel for each piece, and bytes have to pass a protocol.
+//!
+//! # An example
+//!
+//! A daemon that answers each connection with one line, and stops after the first:
+//!
+//! ```
+//! use gantry_core::{Instant, driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, TimerId}};
+//! use gantry_transport_uring::{Limits, Mailbox, Reactor, Server};
+//!
+//! struct Greeting(&'static [u8]);
+//!
+//! impl Protocol for Greeting {
+//!     type Event = ();
+//!     fn handle_input(&mut self, _: Instant, bytes: &[u8]) -> usize { bytes.len() }
+//!     fn handle_eof(&mut self, _: Instant) {}
+//!     fn handle_reset(&mut self, _: Instant) {}
+//!     fn handle_timeout(&mut self, _: Instant) {}
+//!     fn poll_output(&mut self, _: Instant, out: &mut [u8]) -> Output<()> {
+//!         let len = self.0.len().min(out.len());
+//!         out[..len].copy_from_slice(&self.0[..len]);
+//!         self.0 = &self.0[len..];
+//!         match len {
+//!             0 if self.0.is_empty() => Output::Close,
+//!             0 => Output::Wait(None),
+//!             len => Output::Transmit(len),
+//!         }
+//!     }
+//!     fn output_queued(&self) -> usize { self.0.len() }
+//!     fn wants_input(&self) -> bool { true }
+//! }
+//!
+//! struct Daemon;
+//!
+//! impl Service<Reactor<Greeting>> for Daemon {
+//!     type Message = String;
+//!     fn accept(&mut self, _: &mut Reactor<Greeting>, _: ConnId, _: ListenerId) -> Greeting { Greeting(b"hello\n") }
+//!     fn event(&mut self, _: &mut Reactor<Greeting>, _: ConnId, _: ()) {}
+//!     fn writable(&mut self, _: &mut Reactor<Greeting>, _: ConnId) {}
+//!     fn closed(&mut self, driver: &mut Reactor<Greeting>, _: ConnId) { driver.stop(); }
+//!     fn pipe_input(&mut self, _: &mut Reactor<Greeting>, _: PipeId, _: &[u8]) {}
+//!     fn pipe_drained(&mut self, _: &mut Reactor<Greeting>, _: PipeId) {}
+//!     fn pipe_closed(&mut self, _: &mut Reactor<Greeting>, _: PipeId, _: i32) {}
+//!     fn timer(&mut self, _: &mut Reactor<Greeting>, _: TimerId) {}
+//!     fn message(&mut self, _: &mut Reactor<Greeting>, message: String) { println!("{message}"); }
+//! }
+//!
+//! let mut server = Server::new(Limits::default())?;
+//! let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let address = socket.local_addr()?;
+//! server.listen(socket.into(), ListenerId(0))?;
+//! let mailbox: Mailbox<String> = server.mailbox();
+//! let client = std::thread::spawn(move || {
+//!     mailbox.send("a client comes".to_owned()).expect("the loop runs");
+//!     let socket = std::net::TcpStream::connect(address)?;
+//!     std::io::read_to_string(socket)
+//! });
+//! server.run(&mut Daemon)?;
+//! assert_eq!(client.join().expect("client")?, "hello\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
+//! a descriptor; `conn` is a connection's socket; `listener` accepts; `intake` decides when a source is read. `ring` hands
+//! over and collects, `op` is what is under way, `buffer` is the pool; `probe` says what the kernel refuses. `timer` has
+//! time-outs; `wake` brings messages of other threads; `limits` has this transport's numbers. Unsafe code is in `ring` and
+//! `buffer` alone. What every transport shares is in [`gantry_core::driver`].
+#![deny(unsafe_code)]
+
+mod buffer;
+mod conn;
+mod drive;
+mod intake;
+mod limits;
+mod listener;
+mod op;
+mod pipe;
+mod probe;
+mod reactor;
+mod ring;
+mod server;
+mod timer;
+// The very same file: nothing in it knows how a transport waits.
+#[path = "../../transport-mio/src/wake.rs"]
+mod wake;
+
+pub use gantry_core::driver::limits::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER};
+
+pub use crate::{
+    probe::Refused,
+    reactor::Reactor,
+    server::Server,
+    wake::{LoopEnded, Mailbox},
+};

@@ -1,0 +1,390 @@
+//! The ring: entries to the kernel, completions back, and an end at which nothing is lent any more. Together with `buffer`
+//! the only place with unsafe code; everything else gives owned memory and descriptors, and gets them back.
+#![allow(unsafe_code, reason = "the kernel is handed addresses and hands out descriptors")]
+
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    mem::ManuallyDrop,
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use gantry_core::driver::slab::Slab;
+use io_uring::{
+    IoUring, cqueue, opcode,
+    squeue::{self, Flags},
+    types::{CancelBuilder, Fd, SubmitArgs, Timespec},
+};
+use nix::{errno::Errno, libc};
+
+use crate::{
+    buffer::{Buffers, Size, Taken},
+    limits::{OUTPUT_BYTES, OUTPUT_SPARE, REAP_PATIENCE},
+    op::{Kind, Memory, Op, OpId, Output, Owner},
+    probe::{Granted, Refused, set_up},
+};
+
+/// The kernel's side of the loop.
+pub(crate) struct Ring {
+    uring: IoUring,
+    /// Everything that is under way. Given up rather than freed if the kernel does not give it back.
+    ops: ManuallyDrop<Slab<Op>>,
+    pub(crate) buffers: ManuallyDrop<Buffers>,
+    /// Entries for which the submission queue had no room; they keep their order. So no entry is ever lost, least of all
+    /// a cancellation.
+    backlog: VecDeque<squeue::Entry>,
+    /// Output buffers to be used again.
+    spare: Vec<Box<[u8]>>,
+    reads_many: bool,
+    /// The thread of the loop has enabled the ring: the kernel may be at work.
+    enabled: bool,
+}
+
+/// How long to wait for a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    No,
+    For(Duration),
+    Forever,
+}
+
+/// How a descriptor is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// `read`, at the current position.
+    File,
+    /// `recv`, one packet at a time, with the length it really had.
+    Packet,
+    /// `recv`.
+    Stream,
+}
+
+/// How often a read completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shots {
+    /// Until it is told otherwise.
+    Many,
+    One,
+}
+
+/// What the kernel says of an operation.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) owner: Owner,
+    pub(crate) kind: Kind,
+    pub(crate) result: Result<usize, Errno>,
+    /// A buffer with `result` bytes.
+    pub(crate) taken: Option<Taken>,
+    /// A peer's socket.
+    pub(crate) accepted: Option<OwnedFd>,
+    /// The operation, if this was its last completion.
+    pub(crate) op: Option<Op>,
+}
+
+/// The `user_data` of entries that complete to nobody: cancellations. No key of a slab has these high bits.
+const NOBODY: u64 = u64::MAX;
+
+impl Ring {
+    pub(crate) fn new() -> Result<Self, Refused> {
+        let Granted { uring, reads_many } = set_up()?;
+        let mut buffers = Buffers::new();
+        buffers.register(&uring.submitter())?;
+        Ok(Self {
+            uring,
+            ops: ManuallyDrop::new(Slab::new()),
+            buffers: ManuallyDrop::new(buffers),
+            backlog: VecDeque::new(),
+            spare: Vec::new(),
+            reads_many,
+            enabled: false,
+        })
+    }
+
+    /// Makes this thread the one that submits and completes.
+    pub(crate) fn enable(&mut self) -> io::Result<()> {
+        self.uring.submitter().register_enable_rings()?;
+        self.enabled = true;
+        Ok(())
+    }
+
+    /// Accepts peers of a listening socket until it is cancelled or fails.
+    pub(crate) fn accept(&mut self, owner: Owner, socket: &Arc<OwnedFd>) -> OpId {
+        let entry = opcode::AcceptMulti::new(Fd(socket.as_raw_fd()))
+            .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+            .build();
+        self.start(owner, Kind::Accept, socket, Memory::None, entry)
+    }
+
+    /// Reads into buffers of this size.
+    pub(crate) fn read(&mut self, owner: Owner, file: &Arc<OwnedFd>, way: Way, shots: Shots, size: Size) -> OpId {
+        /// "If offset is set to -1, the offset will use (and advance) the file position" (`io_uring_enter(2)`).
+        const CURRENT: u64 = u64::MAX;
+        let (fd, group, len) = (Fd(file.as_raw_fd()), size.group(), size.bytes() as u32);
+        let (one, nowhere) = (Flags::BUFFER_SELECT, std::ptr::null_mut());
+        let entry = match (way, shots) {
+            (Way::File, Shots::Many) => opcode::ReadMulti::new(fd, 0, group).offset(CURRENT).build(),
+            (Way::File, Shots::One) => opcode::Read::new(fd, nowhere, len)
+                .offset(CURRENT)
+                .buf_group(group)
+                .build()
+                .flags(one),
+            (Way::Stream, Shots::Many) => opcode::RecvMulti::new(fd, group).build(),
+            (Way::Stream, Shots::One) => opcode::Recv::new(fd, nowhere, len).buf_group(group).build().flags(one),
+            // With MSG_TRUNC the length is the packet's own, and what did not fit is already lost.
+            (Way::Packet, _) => opcode::Recv::new(fd, nowhere, len)
+                .buf_group(group)
+                .flags(libc::MSG_TRUNC)
+                .build()
+                .flags(one),
+        };
+        self.start(owner, Kind::Read(size), file, Memory::None, entry)
+    }
+
+    /// Whether a descriptor can be read with [`Shots::Many`]; a file that cannot be polled refuses it all the same.
+    pub(crate) fn reads_many(&self, way: Way) -> bool {
+        match way {
+            Way::File => self.reads_many,
+            Way::Packet => false,
+            Way::Stream => true,
+        }
+    }
+
+    /// Sends what is left of `output`, or a part of it.
+    pub(crate) fn send(&mut self, owner: Owner, socket: &Arc<OwnedFd>, output: Output) -> OpId {
+        let bytes = output.rest();
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), len_u32(bytes))
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
+        self.start(owner, Kind::Send, socket, Memory::Output(output), entry)
+    }
+
+    /// Reports errors, hang-ups and the events of `poll(2)` in `events` as they happen, and once if they are there already.
+    pub(crate) fn watch(&mut self, owner: Owner, file: &Arc<OwnedFd>, events: libc::c_short) -> OpId {
+        let entry = opcode::PollAdd::new(Fd(file.as_raw_fd()), events as u32)
+            .multi(true)
+            .build();
+        self.start(owner, Kind::Watch, file, Memory::None, entry)
+    }
+
+    /// Writes what `memory` holds, or a part of it.
+    pub(crate) fn write(&mut self, owner: Owner, file: &Arc<OwnedFd>, memory: Memory) -> OpId {
+        let bytes = memory.bytes();
+        let entry = opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len_u32(bytes))
+            .offset(u64::MAX)
+            .build();
+        self.start(owner, Kind::Write, file, memory, entry)
+    }
+
+    /// Ends an operation early. Its last completion still comes.
+    pub(crate) fn cancel(&mut self, id: OpId) {
+        if self.ops.get(id.0).is_some() {
+            let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(id.0)).build();
+            self.push(entry.user_data(NOBODY).flags(Flags::SKIP_SUCCESS));
+        }
+    }
+
+    fn start(&mut self, owner: Owner, kind: Kind, file: &Arc<OwnedFd>, memory: Memory, entry: squeue::Entry) -> OpId {
+        let key = self.ops.reserve();
+        let op = Op {
+            owner,
+            kind,
+            file: Arc::clone(file),
+            memory,
+        };
+        let filled = self.ops.fill(key, op);
+        debug_assert!(filled.is_ok(), "the key was reserved above");
+        self.push(entry.user_data(key));
+        OpId(key)
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        if self.backlog.is_empty() && self.push_now(&entry) {
+            return;
+        }
+        self.backlog.push_back(entry);
+    }
+
+    fn push_now(&mut self, entry: &squeue::Entry) -> bool {
+        let mut queue = self.uring.submission();
+        // SAFETY: what the entry points to is owned by the op under its `user_data`, on the heap, and the op stays in
+        // `ops` until `completed` has seen its last completion; it owns the descriptor as well. An entry without an op
+        // points to nothing. Receive buffers are the kernel's own choice, from those that `buffers` has lent.
+        unsafe { queue.push(entry) }.is_ok()
+    }
+
+    /// Hands all entries to the kernel, lets it do its part, and waits for a completion as long as `wait` says.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses to work at all. An interruption, a time-out and a want of memory are not errors: the loop comes
+    /// back.
+    pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        self.refill();
+        while !self.backlog.is_empty() {
+            // More than the queue holds: hand over what is there, and go on.
+            if !self.call(Wait::No)? {
+                return Ok(());
+            }
+            self.refill();
+        }
+        self.call(wait).map(drop)
+    }
+
+    fn refill(&mut self) {
+        while let Some(entry) = self.backlog.pop_front() {
+            if !self.push_now(&entry) {
+                return self.backlog.push_front(entry);
+            }
+        }
+    }
+
+    /// One `io_uring_enter(2)`; says whether the kernel took the entries.
+    fn call(&mut self, wait: Wait) -> io::Result<bool> {
+        let (submitter, queue, _) = self.uring.split();
+        let result = match wait {
+            // Nothing to hand over and nothing to be done in the kernel: no call.
+            Wait::No if queue.is_empty() && !queue.taskrun() && !queue.cq_overflow() => return Ok(true),
+            Wait::No => submitter.submit_and_wait(0),
+            Wait::For(span) => {
+                let span = Timespec::from(span);
+                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&span))
+            }
+            Wait::Forever => submitter.submit_and_wait(1),
+        };
+        match result {
+            Ok(_) => Ok(true),
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ETIME | Errno::EINTR) => Ok(true),
+                // Completions have to be taken first, or memory has to come back.
+                Some(Errno::EBUSY | Errno::EAGAIN) => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// How many completions are at hand.
+    pub(crate) fn completions(&mut self) -> usize {
+        self.uring.completion().len()
+    }
+
+    /// Takes the next completion.
+    pub(crate) fn completed(&mut self) -> Option<Completion> {
+        loop {
+            let entry = self.uring.completion().next()?;
+            if let Some(completion) = self.complete(&entry) {
+                return Some(completion);
+            }
+        }
+    }
+
+    fn complete(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
+        let id = OpId(entry.user_data());
+        let &Op { owner, kind, .. } = self.ops.get(id.0)?;
+        let last = !cqueue::more(entry.flags());
+        let result = match entry.result() {
+            failed @ ..0 => Err(Errno::from_raw(-failed)),
+            done => Ok(done as usize),
+        };
+        let taken = match (kind, cqueue::buffer_select(entry.flags())) {
+            (Kind::Read(size), Some(number)) => self.buffers.take(size, number, result.unwrap_or(0)),
+            _ => None,
+        };
+        let accepted = match (kind, result) {
+            // SAFETY: the kernel has just made this descriptor for us, and says so once.
+            (Kind::Accept, Ok(fd)) => Some(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+            _ => None,
+        };
+        Some(Completion {
+            owner,
+            kind,
+            result,
+            taken,
+            accepted,
+            op: if last { self.ops.remove(id.0) } else { None },
+        })
+    }
+
+    /// An output buffer of [`OUTPUT_BYTES`].
+    pub(crate) fn output_buffer(&mut self) -> Box<[u8]> {
+        self.spare
+            .pop()
+            .unwrap_or_else(|| vec![0; OUTPUT_BYTES].into_boxed_slice())
+    }
+
+    /// Takes back an output buffer, to be used again.
+    pub(crate) fn recycle(&mut self, memory: Memory) {
+        if let Memory::Output(output) = memory {
+            let bytes = output.into_memory();
+            if bytes.len() == OUTPUT_BYTES && self.spare.len() < OUTPUT_SPARE {
+                self.spare.push(bytes);
+            }
+        }
+    }
+
+    /// Takes back what a completion brings whose owner is gone.
+    pub(crate) fn abandon(&mut self, completion: Completion) {
+        if let Some(taken) = completion.taken {
+            self.buffers.give_back(taken);
+        }
+        if let Some(op) = completion.op {
+            self.recycle(op.memory);
+        }
+    }
+
+    /// Ends everything that is under way, and waits until the kernel touches nothing of ours any more.
+    fn reap(&mut self) -> io::Result<()> {
+        // What was to be sent before still goes first.
+        self.enter(Wait::No)?;
+        let all = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+        self.push(all.user_data(NOBODY).flags(Flags::SKIP_SUCCESS));
+        self.enter(Wait::No)?;
+        loop {
+            let before = self.ops.len();
+            // What completes now has nobody to hear of it: descriptors are closed, memory is freed.
+            while self.completed().is_some() {}
+            if self.ops.is_empty() {
+                return Ok(());
+            }
+            if self.ops.len() == before && self.completions() == 0 {
+                self.enter(Wait::For(REAP_PATIENCE))?;
+                if self.completions() == 0 {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // Before it is enabled the kernel has been given nothing.
+        if self.enabled && self.reap().is_err() {
+            // It may still write to what it has been lent: better lost than freed.
+            return;
+        }
+        for size in [Size::Small, Size::Large] {
+            // The kernel lets go of the buffers at the latest when the ring is closed, and writes to none of them before.
+            let _ = self.uring.submitter().unregister_buf_ring(size.group());
+        }
+        // SAFETY: taken once, here, and never used again.
+        drop(unsafe { ManuallyDrop::take(&mut self.ops) });
+        // SAFETY: taken once, here, and never used again.
+        drop(unsafe { ManuallyDrop::take(&mut self.buffers) });
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("ops", &self.ops.len())
+            .field("backlog", &self.backlog.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The length of an entry's memory. What is longer is sent in parts.
+fn len_u32(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(1 << 30)
+}
