@@ -13,11 +13,12 @@ mod service;
 mod signals;
 mod stderr_log;
 mod tls;
+mod transport;
 
 use std::{collections::HashMap, process::ExitCode, sync::Arc};
 
+use gantry_core::driver::limits::Limits;
 use gantry_engine::{Config, Engine};
-use gantry_transport_mio::{Limits, Server};
 use listenfd::ListenFd;
 
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
     reactors::Reactors,
     service::{Daemon, Note},
     tls::server_config,
+    transport::{Choice, Loop, Mio, Transport, Uring},
 };
 
 fn main() -> ExitCode {
@@ -45,16 +47,25 @@ fn main() -> ExitCode {
     }
 }
 
-type Error = Box<dyn std::error::Error>;
+/// What ends the daemon, in words.
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn run(options: Options) -> Result<(), Error> {
     options.check_privileges()?;
-    let tls = options.tls.as_ref().map(server_config).transpose()?;
-    let mut taken = Vec::new();
-    if options.take_over {
-        taken = handover::take_over(&options.engine.exec_root)
-            .map_err(|error| format!("taking over from the running gantryd: {error}"))?;
+    match options.transport {
+        Choice::Mio => serve::<Mio>(&options),
+        Choice::Uring | Choice::Auto => match Uring::refusal() {
+            None => serve::<Uring>(&options),
+            Some(refused) if options.transport == Choice::Uring => Err(format!("--transport uring: {refused}").into()),
+            Some(refused) => {
+                log::info!("using epoll: {refused}");
+                serve::<Mio>(&options)
+            }
+        },
     }
+}
+
+fn serve<T: Transport>(options: &Options) -> Result<(), Error> {
     // Before any thread exists, so that all of them have the signals blocked.
     let signals = signals::receive()?;
     let descriptors = Descriptors::raise()?;
@@ -62,20 +73,22 @@ fn run(options: Options) -> Result<(), Error> {
     let limits = Limits {
         connections: connections / usize::from(options.reactors),
     };
-    let mut server = Server::new(limits)?;
-    let mailbox = server.mailbox();
-    let post = {
-        let mailbox = mailbox.clone();
-        // When the loop has ended, nobody is left to be told.
-        move |message| drop(mailbox.send(Note::Engine(message)))
-    };
+    let mut first = T::Loop::<Note>::open(limits)?;
+    let tls = options.tls.as_ref().map(server_config).transpose()?;
+    // All that could be wrong with the options has been said by now.
+    let mut taken = Vec::new();
+    if options.take_over {
+        taken = handover::take_over(&options.engine.exec_root)
+            .map_err(|error| format!("taking over from the running gantryd: {error}"))?;
+    }
     let config = Config {
         descriptors: Some(descriptors.inherited),
         ..options.engine.clone()
     };
-    let engine = Engine::open(config, Arc::new(post))?;
+    let post = first.sender();
+    let engine = Engine::open(config, Arc::new(move |message| post(Note::Engine(message))))?;
     let pid_file = options.write_pid_file()?;
-    let mut listeners = open_listeners(&options, taken)?;
+    let mut listeners = open_listeners(options, taken)?;
     let front = Arc::new(Front {
         tls: tls.map_or_else(HashMap::new, |config| {
             let by_tcp = listeners.iter().filter(|listener| listener.is_tcp());
@@ -83,15 +96,15 @@ fn run(options: Options) -> Result<(), Error> {
         }),
         allowed_origin: options.allowed_origin.clone(),
     });
-    let reactors = Reactors::start(options.reactors - 1, limits, &front, &listeners, &mailbox)?;
+    let reactors = Reactors::start::<T>(options.reactors - 1, limits, &front, &listeners, &first.sender())?;
     for listener in &listeners {
-        server.listen(listener.socket()?, listener.id())?;
+        first.listen(listener.socket()?, listener.id())?;
     }
     let door = handover::Door::open(&options.engine.exec_root)?;
     let mut daemon = Daemon::new(engine, front, door, reactors.senders());
-    daemon.start(server.driver(), signals);
+    daemon.start(first.driver(), signals);
     options.say_where(listeners.iter().map(Listener::address));
-    let stopped = server.run(&mut daemon);
+    let stopped = first.run(&mut daemon);
     log::info!("stopping; containers run on");
     reactors.stop();
     let successor = daemon.take_successor();

@@ -17,7 +17,7 @@ use nix::{
 };
 use serde::Deserialize;
 
-use crate::{endpoint::Endpoint, gate::REACTORS_MAX, tls::TlsFiles};
+use crate::{endpoint::Endpoint, gate::REACTORS_MAX, tls::TlsFiles, transport::Choice};
 
 /// Everything the daemon is told at its start.
 pub(crate) struct Options {
@@ -32,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) allowed_origin: Option<Arc<str>>,
     pub(crate) log_level: LevelFilter,
     pub(crate) engine: Config,
+    pub(crate) transport: Choice,
     pid_file: PathBuf,
 }
 
@@ -100,6 +101,9 @@ struct CommandLine {
     /// Label of the daemon, NAME=VALUE; may be given several times
     #[arg(long = "label", value_name = "LABEL")]
     labels: Vec<String>,
+    /// How bytes are moved [default: auto]
+    #[arg(long, value_enum, value_name = "NAME")]
+    transport: Option<Choice>,
     /// How much to log: error, warn, info, debug
     #[arg(short = 'l', long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -140,6 +144,7 @@ struct File {
     dns: Vec<String>,
     labels: Vec<String>,
     log_level: Option<String>,
+    transport: Option<Choice>,
     debug: bool,
     #[serde(rename = "live-restore")]
     _live_restore: bool,
@@ -240,6 +245,7 @@ impl Options {
             allowed_origin: allowed_origin.filter(|origin| !origin.is_empty()).map(Arc::from),
             log_level,
             engine,
+            transport: line.transport.or(file.transport).unwrap_or_default(),
             pid_file: absolute(pid_file)?,
         })
     }
@@ -405,6 +411,8 @@ mod tests {
         assert_eq!(options.engine.data_root, Path::new("/var/lib/gantry"));
         assert_eq!(options.pid_file, Path::new("/run/gantry/gantryd.pid"));
         assert!(options.engine.firewall);
+        assert_eq!(options.transport, Choice::Auto);
+        assert_eq!(parse(&["--transport", "mio"]).unwrap().transport, Choice::Mio);
         let options = parse(&[
             "-D",
             "--iptables=false",

@@ -17,6 +17,7 @@ use crate::{
     gate::{Command, FromGate, GateId, OUTPUT_WINDOW, ToGate, weight},
     handover::Door,
     signals,
+    transport::Sender,
 };
 
 /// The daemon as the first loop sees it.
@@ -36,14 +37,11 @@ pub(crate) enum Note {
     Gate(FromGate),
 }
 
-/// How a gate is told something.
-pub(crate) type GateSender = Box<dyn Fn(ToGate)>;
-
 /// The clients of all loops.
 struct Clients {
     open: HashMap<ConnId, Client>,
     /// By [`GateId::index`].
-    gates: Vec<GateSender>,
+    gates: Vec<Sender<ToGate>>,
 }
 
 /// One connection with the engine's eyes.
@@ -57,7 +55,7 @@ struct Client {
 
 impl Daemon {
     /// A daemon on the first loop, with further loops behind `gates`.
-    pub(crate) fn new(engine: Engine, front: Arc<Front>, door: Door, gates: Vec<GateSender>) -> Self {
+    pub(crate) fn new(engine: Engine, front: Arc<Front>, door: Door, gates: Vec<Sender<ToGate>>) -> Self {
         Self {
             engine,
             signal_pipe: None,
