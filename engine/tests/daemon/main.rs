@@ -13,3 +13,4 @@ mod load;
 mod refusals;
 mod survival;
 mod tls;
+mod transport;

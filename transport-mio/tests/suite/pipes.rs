@@ -1,6 +1,7 @@
 //! Pipes, terminals, packets and files of a service on the loop.
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{Read, Write},
     os::{
@@ -457,6 +458,77 @@ fn a_pipe_paused_in_its_call_back_stops_at_once() {
         running.on_loop(|_| ());
         assert!(calls.try_recv().is_err(), "paused behind each packet");
     }
+}
+
+#[test]
+fn many_streams_at_once_arrive_whole() {
+    // More than any transport has buffers for, all at the same time.
+    const COUNT: usize = 150;
+    let (running, calls) = Running::record(Wire::echo);
+    let bytes = pattern(300_000);
+    let mut writers = Vec::new();
+    let mut got: HashMap<PipeId, Vec<u8>> = HashMap::new();
+    for _ in 0..COUNT {
+        let (reader, mut writer) = pipe();
+        got.insert(open(&running, reader, Direction::Read), Vec::new());
+        let sent = bytes.clone();
+        writers.push(thread::spawn(move || writer.write_all(&sent).unwrap()));
+    }
+    let mut ended = 0;
+    while ended < COUNT {
+        match next(&calls) {
+            Call::PipeInput(id, more) => got.get_mut(&id).expect("one of them").extend(more),
+            Call::PipeClosed(id, 0) => {
+                assert!(got[&id] == bytes, "{} bytes", got[&id].len());
+                ended += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
+#[test]
+fn a_loop_that_stops_lets_go_of_everything() {
+    let (running, calls) = Running::record(Wire::relay);
+    // What cannot end by itself: reads that wait, one that is paused, writes and sends that nobody takes.
+    let (idle, mut to_idle) = pipe();
+    open(&running, idle, Direction::Read);
+    let (paused, mut to_paused) = pipe();
+    to_paused.write_all(b"kept").unwrap();
+    let paused = open(&running, paused, Direction::Read);
+    running.on_loop(move |driver| driver.pause_pipe(paused, true));
+    let (mut from_full, full) = pipe();
+    let full = open(&running, full, Direction::Write);
+    write(&running, full, &pattern(1_000_000));
+    let (ours, theirs) = packets();
+    open(&running, ours, Direction::Both);
+    let mut client = running.connect_unix();
+    let conn = running.next_conn();
+    running.tell(conn, |wire| wire.send(&pattern(1_000_000)));
+    drop(running);
+
+    assert_eq!(
+        to_idle.write(b"x").unwrap_err().raw_os_error(),
+        Some(Errno::EPIPE as i32)
+    );
+    assert_eq!(
+        to_paused.write(b"x").unwrap_err().raw_os_error(),
+        Some(Errno::EPIPE as i32)
+    );
+    let mut got = Vec::new();
+    from_full.read_to_end(&mut got).expect("what the pipe held, and an end");
+    assert!(!got.is_empty() && got == pattern(1_000_000)[..got.len()]);
+    assert_eq!(recv(theirs.as_raw_fd(), &mut [0], MsgFlags::empty()), Ok(0));
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).expect("what the socket held, and an end");
+    assert!(!got.is_empty() && got == pattern(1_000_000)[..got.len()]);
+    // Of the call-backs there was at most the input of before the pause.
+    assert!(
+        calls
+            .iter()
+            .all(|call| call == Call::PipeInput(paused, b"kept".to_vec()))
+    );
 }
 
 #[test]
