@@ -1,14 +1,18 @@
 //! Receive buffers that are lent to the kernel: a ring of them for each size (`IORING_REGISTER_PBUF_RING`).
 //!
-//! A buffer is in exactly one place: with the kernel, which may write to it, or out, as a [`Taken`] that a completion has
-//! brought; [`Buffers::give_back`] lends it again. So idle sources hold no memory at all, however many there are.
+//! A buffer is in exactly one place: with the kernel, which may write to it; out, as a [`Taken`] that a completion has
+//! brought; or in reserve. Idle sources hold no memory at all, however many there are.
 //!
 //! ```text
-//!                 completion names it
-//!     kernel  ------------------------->  Taken  (read here, and only here)
-//!        ^                                  |
-//!        '----------- give_back ------------'
+//!               completion names it
+//!     kernel ------------------------> Taken  (read here, and only here)
+//!        ^                               |
+//!        |  as many as are wanted        | give_back
+//!        '------------- reserve <--------'
+//!                  last in, first out
 //! ```
+//!
+//! How many the kernel has grows when readers find none ([`Buffers::widen`]), and shrinks again by and by.
 #![allow(unsafe_code, reason = "memory that the kernel writes to")]
 
 use std::{
@@ -23,7 +27,7 @@ use std::{
 
 use io_uring::{Submitter, types::BufRingEntry};
 
-use crate::limits::{LARGE_BYTES, LARGE_COUNT, SMALL_BYTES, SMALL_COUNT};
+use crate::limits::{LARGE_BYTES, LARGE_COUNT, LARGE_LENT, SMALL_BYTES, SMALL_COUNT};
 
 /// Which size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,21 +75,19 @@ impl Buffers {
                 small: Pool::new(SMALL_BYTES, SMALL_COUNT),
                 large: Pool::new(LARGE_BYTES, LARGE_COUNT),
             }),
-            small: Lending::new(SMALL_COUNT),
-            large: Lending::new(LARGE_COUNT),
+            small: Lending::new(SMALL_COUNT, SMALL_COUNT),
+            large: Lending::new(LARGE_COUNT, LARGE_LENT),
         }
     }
 
-    /// Lends everything to the kernel.
+    /// Makes the rings known to the kernel, and lends it its first buffers.
     pub(crate) fn register(&mut self, submitter: &Submitter<'_>) -> io::Result<()> {
         for (size, count) in [(Size::Small, SMALL_COUNT), (Size::Large, LARGE_COUNT)] {
             let address = self.memory.pool(size).entries.as_ptr().expose_provenance() as u64;
             // SAFETY: the entries are page-aligned, hold `count` of them, and live until `memory` is dropped. `Ring` drops
             // it behind the ring, and not at all while an operation is under way.
             unsafe { submitter.register_buf_ring_with_flags(address, count, size.group(), 0)? };
-            for number in 0..count {
-                self.lend(size, number);
-            }
+            self.lend(size);
         }
         Ok(())
     }
@@ -100,9 +102,22 @@ impl Buffers {
         })
     }
 
-    /// Lends a buffer again.
+    /// The buffer is not needed any more.
     pub(crate) fn give_back(&mut self, taken: Taken) {
-        self.lend(taken.size, taken.number);
+        self.lending(taken.size).reserve.push(taken.number);
+        self.lend(taken.size);
+    }
+
+    /// A reader has found no buffer: the kernel gets twice as many, as far as there are.
+    pub(crate) fn widen(&mut self, size: Size) {
+        self.lending(size).widen();
+        self.lend(size);
+    }
+
+    /// No reader waits for a buffer: the kernel gets one fewer from now on, down to what it began with.
+    pub(crate) fn narrow(&mut self) {
+        self.small.narrow();
+        self.large.narrow();
     }
 
     /// Whether the kernel has any buffer of this size.
@@ -122,9 +137,11 @@ impl Buffers {
         self.memory.bytes(taken)
     }
 
-    fn lend(&mut self, size: Size, number: u16) {
-        let tail = self.lending(size).lend(number);
-        self.memory.pool(size).publish(tail, number);
+    /// Lends as many as are wanted.
+    fn lend(&mut self, size: Size) {
+        while let Some((tail, number)) = self.lending(size).lend() {
+            self.memory.pool(size).publish(tail, number);
+        }
     }
 
     fn lending(&mut self, size: Size) -> &mut Lending {
@@ -226,18 +243,26 @@ impl Pool {
 struct Lending {
     /// By number: the kernel has it.
     with_kernel: Vec<bool>,
-    /// How many are.
+    /// Neither with the kernel nor out. The last to come is the first to go: it is still in the processor's cache.
+    reserve: Vec<u16>,
+    /// How many the kernel has.
     lent: usize,
+    /// How many it is to have: least <= wanted <= with_kernel.len()
+    wanted: usize,
+    least: usize,
     /// Where the next one goes in the ring.
     tail: u16,
 }
 
 impl Lending {
-    /// None is with the kernel yet.
-    fn new(count: u16) -> Self {
+    /// All in reserve.
+    fn new(count: u16, least: u16) -> Self {
         Self {
             with_kernel: vec![false; count.into()],
+            reserve: (0..count).rev().collect(),
             lent: 0,
+            wanted: least.into(),
+            least: least.into(),
             tail: 0,
         }
     }
@@ -252,14 +277,26 @@ impl Lending {
         had
     }
 
-    /// Gives a buffer to the kernel; returns its place in the ring, to be taken modulo its length.
-    fn lend(&mut self, number: u16) -> u16 {
+    /// The next buffer for the kernel, if it is to have one more, and its place in the ring, to be taken modulo its length.
+    fn lend(&mut self) -> Option<(u16, u16)> {
+        if self.lent >= self.wanted {
+            return None;
+        }
+        let number = self.reserve.pop()?;
         let before = std::mem::replace(&mut self.with_kernel[usize::from(number)], true);
         debug_assert!(!before, "buffer {number} is lent twice");
         self.lent += 1;
         let place = self.tail;
         self.tail = place.wrapping_add(1);
-        place
+        Some((place, number))
+    }
+
+    fn widen(&mut self) {
+        self.wanted = (self.wanted * 2).min(self.with_kernel.len());
+    }
+
+    fn narrow(&mut self) {
+        self.wanted = self.wanted.saturating_sub(1).max(self.least);
     }
 }
 
@@ -282,36 +319,60 @@ mod tests {
         (entry.addr(), entry.bid(), unsafe { *tail })
     }
 
+    #[derive(Debug, Clone)]
+    enum Step {
+        Use,
+        GiveBack(prop::sample::Index),
+        Widen,
+        Narrow,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Use),
+            4 => any::<prop::sample::Index>().prop_map(Step::GiveBack),
+            1 => Just(Step::Widen),
+            1 => Just(Step::Narrow),
+        ]
+    }
+
     proptest! {
         /// The oracle is the kernel: it takes buffers in the order of the ring, and each of them is in one place.
         #[test]
-        fn every_buffer_is_in_one_place(steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..400)) {
+        fn every_buffer_is_in_one_place(steps in prop::collection::vec(step(), 0..400)) {
             const COUNT: u16 = 8;
             let pool = Pool::new(16, COUNT);
-            let mut lending = Lending::new(COUNT);
-            for number in 0..COUNT {
-                pool.publish(lending.lend(number), number);
-            }
-            let mut kernel: VecDeque<u16> = (0..COUNT).collect();
+            let mut lending = Lending::new(COUNT, 2);
+            let mut kernel: VecDeque<u16> = VecDeque::new();
             let mut head = 0u16;
             let mut out: Vec<u16> = Vec::new();
-            for (use_one, which) in steps {
-                if use_one && let Some(number) = kernel.pop_front() {
-                    let (address, bid, tail) = read(&pool, head);
-                    prop_assert_eq!(bid, number);
-                    prop_assert_eq!(address, pool.buffers[usize::from(number) * 16..].as_ptr().addr() as u64);
-                    prop_assert_eq!(tail.wrapping_sub(head), kernel.len() as u16 + 1);
-                    head = head.wrapping_add(1);
-                    prop_assert!(lending.take(number));
-                    prop_assert!(!lending.take(number), "it is out already");
-                    out.push(number);
-                } else if !out.is_empty() {
-                    let number = out.swap_remove(which.index(out.len()));
-                    pool.publish(lending.lend(number), number);
+            for step in steps {
+                match step {
+                    Step::Use => if let Some(number) = kernel.pop_front() {
+                        let (address, bid, tail) = read(&pool, head);
+                        prop_assert_eq!(bid, number);
+                        prop_assert_eq!(address, pool.buffers[usize::from(number) * 16..].as_ptr().addr() as u64);
+                        prop_assert_eq!(tail.wrapping_sub(head), kernel.len() as u16 + 1);
+                        head = head.wrapping_add(1);
+                        prop_assert!(lending.take(number));
+                        prop_assert!(!lending.take(number), "it is out already");
+                        out.push(number);
+                    },
+                    Step::GiveBack(which) => if !out.is_empty() {
+                        lending.reserve.push(out.swap_remove(which.index(out.len())));
+                    },
+                    Step::Widen => lending.widen(),
+                    Step::Narrow => lending.narrow(),
+                }
+                while let Some((tail, number)) = lending.lend() {
+                    pool.publish(tail, number);
                     kernel.push_back(number);
                 }
                 prop_assert_eq!(lending.lent, kernel.len());
-                prop_assert_eq!(kernel.len() + out.len(), usize::from(COUNT));
+                prop_assert!(kernel.len() >= lending.wanted || lending.reserve.is_empty());
+                let mut all: Vec<u16> = kernel.iter().chain(&out).chain(&lending.reserve).copied().collect();
+                all.sort_unstable();
+                prop_assert_eq!(all, (0..COUNT).collect::<Vec<_>>());
             }
             prop_assert!(!lending.take(COUNT), "there is no such buffer");
         }

@@ -24,7 +24,7 @@ use nix::errno::Errno;
 use crate::{
     buffer::{Size, Taken},
     limits::{ARRIVED_MAX, SMALL_BYTES},
-    op::{OpId, Owner},
+    op::{Kind, OpId, Owner},
     ring::{Completion, Ring, Shots, Way},
 };
 
@@ -115,6 +115,11 @@ impl Intake {
             }
             (result, taken) => {
                 taken.into_iter().for_each(|taken| ring.buffers.give_back(taken));
+                if result == Err(Errno::ENOBUFS)
+                    && let Kind::Read(size) = completion.kind
+                {
+                    ring.buffers.widen(size);
+                }
                 self.note_without_bytes(shots, result);
             }
         }

@@ -14,13 +14,17 @@ pub(crate) const CQ_ENTRIES: u32 = 4096;
 pub(crate) const SMALL_BYTES: usize = 4 * 1024;
 
 /// Small receive buffers, for all sources together.
-pub(crate) const SMALL_COUNT: u16 = 256;
+pub(crate) const SMALL_COUNT: u16 = 128;
 
 /// Bytes of a large receive buffer: a whole packet, and the largest piece that a service gets.
 pub(crate) const LARGE_BYTES: usize = PIPE_PACKET_MAX;
 
-/// Large receive buffers, for all sources together. Their memory is used only once a stream has come by.
+/// Large receive buffers, for all sources together. Their memory is used only once they have been needed.
 pub(crate) const LARGE_COUNT: u16 = 64;
+
+/// Large buffers that the kernel gets to choose from, unless readers have found none. It uses them in turn, so with more of
+/// them than needed every byte would come by way of main memory instead of the processor's cache.
+pub(crate) const LARGE_LENT: u16 = 2;
 
 /// Small buffers that may wait for one source before it counts as a stream, and is read one large buffer at a time.
 pub(crate) const ARRIVED_MAX: usize = 8;

@@ -70,7 +70,10 @@ impl<P> Reactor<P> {
 
     /// Lets those go on who have found no free receive buffer, if there are any now.
     pub(crate) fn feed_starved(&mut self) {
-        if self.starved.is_empty() || !self.ring.buffers.has_any(Size::Large) {
+        if self.starved.is_empty() {
+            return self.ring.buffers.narrow();
+        }
+        if !self.ring.buffers.has_any(Size::Large) {
             return;
         }
         for owner in std::mem::take(&mut self.starved) {
