@@ -69,7 +69,8 @@ impl Upload {
         }
         state.queued += bytes.len();
         state.queue.push_back(bytes);
-        state.full = state.queued >= QUEUED_BYTES_MAX;
+        // Once said, it stays so until the reader has told of room: what comes meanwhile was on its way before.
+        state.full |= state.queued >= QUEUED_BYTES_MAX;
         let full = state.full;
         drop(state);
         self.shared.arrived.notify_one();
@@ -174,6 +175,22 @@ mod tests {
         }
         upload.finish();
         assert!(thread.join().unwrap().unwrap() == sent);
+    }
+
+    #[test]
+    fn bytes_that_were_on_their_way_do_not_hide_that_the_client_waits() {
+        let (room, has_room) = mpsc::channel();
+        let (upload, mut reader) = channel(move || room.send(()).unwrap());
+        let quarter = vec![0; QUEUED_BYTES_MAX / 4];
+        let mut piece = quarter.clone();
+        (0..3).for_each(|_| assert!(upload.push(quarter.clone().into())));
+        assert!(!upload.push(quarter.clone().into()), "full");
+        reader.read_exact(&mut piece).unwrap();
+        reader.read_exact(&mut piece).unwrap();
+        upload.push(vec![0; 1].into());
+        assert!(has_room.try_recv().is_err(), "still more than half full");
+        reader.read_exact(&mut piece).unwrap();
+        has_room.try_recv().expect("the client is told");
     }
 
     #[test]

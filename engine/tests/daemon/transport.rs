@@ -1,5 +1,5 @@
 //! The choice of a transport where the kernel refuses io_uring. That either serves real containers is shown by running all
-//! tests with `GANTRY_TRANSPORT` set.
+//! tests with `GANTRYD_ARGUMENTS` set.
 
 use std::{
     fs,
