@@ -168,15 +168,16 @@ impl Engine {
                 dirty: false,
             };
         }
+        if stdin && !running {
+            // Before the answer: input may follow it at once, and there is nobody yet to take it.
+            port.pause_input(call, true);
+        }
         port.reply(
             call,
             Reply::Attached {
                 tty: container.record.config.tty,
             },
         );
-        if stdin && !running {
-            port.pause_input(call, true);
-        }
         self.add_follower(call, follower);
         self.container_event(port, &id, "attach", &[]);
         if request.logs {
