@@ -99,8 +99,8 @@ impl<P: Protocol> Conn<P> {
         }
     }
 
-    /// Notes the completion of the send.
-    pub(crate) fn note_send(&mut self, ring: &mut Ring, owner: Owner, result: Result<usize, Errno>, op: Op) {
+    /// Notes the completion of the send; says whether the connection has something to do about it.
+    pub(crate) fn note_send(&mut self, ring: &mut Ring, owner: Owner, result: Result<usize, Errno>, op: Op) -> bool {
         let stream = &mut self.stream;
         stream.sending = None;
         match (result, op.memory) {
@@ -123,6 +123,7 @@ impl<P: Protocol> Conn<P> {
                 ring.recycle(memory);
             }
         }
+        stream.send_failed || self.state.waits_to_send()
     }
 
     /// Tells the kernel what matters from now on.

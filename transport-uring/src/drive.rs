@@ -72,8 +72,9 @@ impl<P: Protocol> Reactor<P> {
                 }
             }
             Kind::Send => {
-                if let Some(op) = completion.op {
-                    conn.note_send(&mut self.ring, owner, completion.result, op);
+                let Some(op) = completion.op else { return };
+                if !conn.note_send(&mut self.ring, owner, completion.result, op) {
+                    return;
                 }
             }
             Kind::Watch => conn.note_watch(&mut self.ring, &completion),

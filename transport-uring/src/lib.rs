@@ -89,7 +89,11 @@
 //!     fn message(&mut self, _: &mut Reactor<Greeting>, message: String) { println!("{message}"); }
 //! }
 //!
-//! let mut server = Server::new(Limits::default())?;
+//! let mut server = match Server::new(Limits::default()) {
+//!     Ok(server) => server,
+//!     // Not every system allows it; the reason is one to be read.
+//!     Err(refused) => return Ok(println!("{refused}")),
+//! };
 //! let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
 //! let address = socket.local_addr()?;
 //! server.listen(socket.into(), ListenerId(0))?;

@@ -236,10 +236,8 @@ impl<P: Protocol> Reactor<P> {
             && std::mem::take(&mut pipe.drained)
             && pipe.queue.is_empty()
         {
-            let finishing = pipe.finishing;
             service.pipe_drained(self, id);
-            // The call-back may have asked for it as well.
-            if finishing || self.pipes.get(id.0).is_some_and(|pipe| pipe.finishing) {
+            if self.pipes.get(id.0).is_some_and(|pipe| pipe.finishing) {
                 self.remove_pipe(id);
             }
         }

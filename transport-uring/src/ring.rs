@@ -388,3 +388,128 @@ impl fmt::Debug for Ring {
 fn len_u32(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(1 << 30)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, io::Write, os::fd::OwnedFd};
+
+    use bytes::Bytes;
+    use gantry_core::driver::PipeId;
+
+    use super::*;
+    use crate::limits::CQ_ENTRIES;
+
+    const OWNER: Owner = Owner::Pipe(PipeId(0));
+
+    /// A ring that runs; `None`, said aloud, where the system refuses it.
+    fn ring() -> Option<Ring> {
+        match Ring::new() {
+            Ok(mut ring) => {
+                ring.enable().expect("enable");
+                Some(ring)
+            }
+            Err(refused) => {
+                let _ = writeln!(io::stderr(), "skipped: {refused}");
+                None
+            }
+        }
+    }
+
+    fn pipe() -> (Arc<OwnedFd>, Arc<OwnedFd>) {
+        let (reader, writer) = io::pipe().expect("pipe");
+        (Arc::new(reader.into()), Arc::new(writer.into()))
+    }
+
+    fn all_completions(ring: &mut Ring) -> Vec<Completion> {
+        ring.enter(Wait::No).expect("enter");
+        std::iter::from_fn(|| {
+            if ring.completions() == 0 {
+                ring.enter(Wait::No).expect("enter");
+            }
+            ring.completed()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn more_operations_than_either_queue_holds_lose_nothing() {
+        let Some(mut ring) = ring() else { return };
+        let (reader, writer) = pipe();
+        File::from(writer.try_clone().unwrap()).write_all(b"x").unwrap();
+        // Each reports at once, and goes on.
+        let count = 2 * CQ_ENTRIES as usize;
+        let ids: Vec<OpId> = (0..count).map(|_| ring.watch(OWNER, &reader, libc::POLLIN)).collect();
+        assert!(!ring.backlog.is_empty(), "the submission queue is full");
+        let reports = all_completions(&mut ring);
+        assert!(reports.iter().all(|report| report.result == Ok(libc::POLLIN as usize)));
+        // What did not fit into the completion queue has ended instead of going on.
+        let ended = reports.iter().filter(|report| report.op.is_some()).count();
+        assert_eq!(reports.len(), count);
+        for id in ids {
+            ring.cancel(id);
+        }
+        let cancelled = all_completions(&mut ring);
+        assert_eq!(cancelled.len(), count - ended);
+        assert!(
+            cancelled
+                .iter()
+                .all(|last| last.op.is_some() && last.result == Err(Errno::ECANCELED))
+        );
+        assert!(ring.ops.is_empty());
+    }
+
+    #[test]
+    fn what_is_lent_comes_back_with_the_last_completion() {
+        let Some(mut ring) = ring() else { return };
+        let (reader, writer) = pipe();
+        let piece = Bytes::from(vec![7; 300_000]);
+        let id = ring.write(OWNER, &writer, Memory::Piece(piece.clone()));
+        drop(writer);
+        assert!(!piece.is_unique(), "the operation has its share");
+        let [first] = <[_; 1]>::try_from(all_completions(&mut ring)).expect("the pipe takes a part");
+        assert!(first.result.is_ok_and(|len| 0 < len && len < piece.len()));
+        assert!(matches!(&first.op, Some(Op { memory: Memory::Piece(back), .. }) if back.as_ptr() == piece.as_ptr()));
+        let writer = Arc::clone(&first.op.as_ref().expect("checked above").file);
+        drop(first);
+        assert!(piece.is_unique());
+
+        // The pipe is full: this one waits, keeps its memory and its descriptor, and gives both back when cancelled.
+        ring.cancel(id);
+        let id = ring.write(OWNER, &writer, Memory::Piece(piece.clone()));
+        drop(writer);
+        assert!(all_completions(&mut ring).is_empty());
+        assert!(!piece.is_unique() && ring.ops.get(id.0).is_some());
+        ring.cancel(id);
+        let [last] = <[_; 1]>::try_from(all_completions(&mut ring)).expect("cancelled");
+        assert_eq!((last.result, last.op.is_some()), (Err(Errno::ECANCELED), true));
+        drop(last);
+        assert!(piece.is_unique());
+        let mut rest = Vec::new();
+        io::Read::read_to_end(&mut File::from(reader.try_clone().unwrap()), &mut rest).expect("an end");
+        assert!(!rest.is_empty(), "the writer's end is closed, behind what was written");
+    }
+
+    #[test]
+    fn the_end_of_a_ring_leaves_nothing_with_the_kernel() {
+        let Some(mut ring) = ring() else { return };
+        let (reader, writer) = pipe();
+        let piece = Bytes::from(vec![7; 300_000]);
+        ring.write(OWNER, &writer, Memory::Piece(piece.clone()));
+        ring.enter(Wait::No).expect("enter");
+        ring.write(OWNER, &writer, Memory::Piece(piece.clone()));
+        let (idle, _kept_open) = pipe();
+        ring.read(OWNER, &idle, Way::File, Shots::Many, Size::Small);
+        ring.watch(OWNER, &reader, 0);
+        ring.enter(Wait::No).expect("enter");
+        drop(ring);
+        assert!(piece.is_unique());
+        assert_eq!(
+            (
+                Arc::strong_count(&reader),
+                Arc::strong_count(&writer),
+                Arc::strong_count(&idle)
+            ),
+            (1, 1, 1)
+        );
+    }
+}

@@ -170,6 +170,11 @@ impl<P: Protocol> ConnState<P> {
         listens && self.held.is_empty() && self.protocol.wants_input()
     }
 
+    /// Whether the end of what is being sent lets anything happen: further output, our end, a call of the service.
+    pub fn waits_to_send(&self) -> bool {
+        self.above_high || self.closing || self.sending == Sending::Ending || self.protocol.output_queued() > 0
+    }
+
     /// The kernel reports that the peer has ended its sending direction.
     pub fn note_fin(&mut self) {
         self.fin_seen = true;

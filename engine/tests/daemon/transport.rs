@@ -27,10 +27,7 @@ fn where_io_uring_is_forbidden_the_daemon_runs_on_epoll_and_says_why() {
     let _ = daemon.stderr.take().expect("a pipe").read_to_string(&mut log);
     daemon.wait().expect("it ends");
     assert!(first.contains("listens on"), "{first}{log}");
-    assert!(
-        log.contains("using epoll: io_uring is forbidden"),
-        "{log}"
-    );
+    assert!(log.contains("using epoll: io_uring is forbidden"), "{log}");
 }
 
 #[test]

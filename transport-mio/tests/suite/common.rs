@@ -253,6 +253,11 @@ where
 pub const UNIX: ListenerId = ListenerId(7);
 pub const TCP: ListenerId = ListenerId(11);
 
+/// A loop that is not running yet.
+pub fn server(limits: Limits) -> Server<Wire, Job> {
+    Server::new(limits).unwrap_or_else(|error| crate::refused(&error))
+}
+
 /// A loop on a thread of its own, stopped when dropped.
 pub struct Running {
     pub unix: PathBuf,
@@ -272,7 +277,7 @@ impl Running {
     {
         let dir = Scratch::new();
         let unix = dir.path.join("d.sock");
-        let mut server = Server::<Wire, Job>::new(limits).expect("new server");
+        let mut server = server(limits);
         let socket = UnixListener::bind(&unix).expect("unix");
         server.listen(socket.into(), UNIX).expect("unix");
         let socket = TcpListener::bind("127.0.0.1:0").expect("tcp");

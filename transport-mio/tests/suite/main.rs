@@ -9,3 +9,8 @@ mod many;
 mod pipes;
 mod sockets;
 mod turns;
+
+/// What it means that there can be no loop.
+fn refused(error: &dyn std::error::Error) -> ! {
+    panic!("every kernel has epoll: {error}");
+}

@@ -11,7 +11,7 @@ use std::{
 
 use gantry_core::driver::{ConnId, Driver};
 use nix::sys::socket::{setsockopt, sockopt};
-use transport::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER, Server};
+use transport::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER};
 
 use crate::common::*;
 
@@ -421,7 +421,7 @@ fn the_service_is_told_which_listener_a_peer_came_in_by() {
 
 #[test]
 fn what_cannot_accept_is_refused() {
-    let mut server = Server::<Wire, Job>::new(Limits::default()).expect("new server");
+    let mut server = server(Limits::default());
     let file = std::fs::File::open("/dev/null").expect("open");
     server.listen(file.into(), UNIX).expect_err("no socket at all");
     let (reader, _writer) = std::io::pipe().expect("pipe");

@@ -13,7 +13,7 @@ use std::{
 };
 
 use gantry_core::driver::{Direction, Driver, TimerId};
-use transport::{Limits, Reactor, Server};
+use transport::{Limits, Reactor};
 
 use crate::common::*;
 
@@ -104,7 +104,7 @@ fn messages_of_many_threads_arrive_once_and_in_order() {
 
 #[test]
 fn what_was_sent_before_the_loop_ran_is_delivered() {
-    let mut server = Server::<Wire, Job>::new(Limits::default()).unwrap();
+    let mut server = server(Limits::default());
     let mailbox = server.mailbox();
     let (order, seen) = channel();
     for number in 0..5_000 {
