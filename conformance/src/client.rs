@@ -1,15 +1,14 @@
-//! The judge's own client: one connection to a daemon's unix socket, requests as plain bytes.
+//! The judge's own client: one connection to a daemon's endpoint, requests as plain bytes.
 //!
 //! Knows keep-alive, length, chunked and close-delimited bodies and hijacked connections (101 and 200). It does not
 //! retry, follow, decode JSON or guess: whoever judges wants to see what came. The decoders are in [`crate::http`].
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::endpoint::{Endpoint, Stream};
 use crate::http::{self, BodyLength, Chunked, HEAD_BYTES_MAX, Head, HttpError, decimal, head_end};
 use crate::interrupt;
 
@@ -23,8 +22,8 @@ pub enum ClientError {
     BodyTooLong,
     /// The daemon closed the connection before its answer was whole.
     Closed,
-    /// Nothing listens at this socket.
-    Connect(PathBuf, io::Error),
+    /// Nothing listens at this endpoint.
+    Connect(String, io::Error),
     /// The answer is not HTTP.
     Http(HttpError),
     /// Ctrl-c.
@@ -40,7 +39,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::BodyTooLong => write!(f, "answer body of more than {BODY_BYTES_MAX} bytes"),
             Self::Closed => f.write_str("the daemon closed the connection in the middle of its answer"),
-            Self::Connect(path, error) => write!(f, "cannot connect to {}: {error}", path.display()),
+            Self::Connect(endpoint, error) => write!(f, "cannot connect to {endpoint}: {error}"),
             Self::Http(error) => write!(f, "answer is not HTTP: {error}"),
             Self::Interrupted => f.write_str("interrupted"),
             Self::Io(error) => write!(f, "connection failed: {error}"),
@@ -152,7 +151,7 @@ impl Response {
 /// The sending side of a [`Connection`], for another thread.
 #[derive(Debug)]
 pub struct Sender {
-    stream: UnixStream,
+    stream: Stream,
     patience: Duration,
 }
 
@@ -162,7 +161,7 @@ impl Sender {
     /// # Errors
     /// When the daemon does not take them.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        send(&self.stream, self.patience, bytes)
+        send(&mut self.stream, self.patience, bytes)
     }
 
     /// As [`Connection::half_close`].
@@ -170,12 +169,13 @@ impl Sender {
     /// # Errors
     /// When the connection is gone already.
     pub fn half_close(&mut self) -> Result<(), ClientError> {
-        self.stream.shutdown(Shutdown::Write).map_err(ClientError::Io)
+        self.stream.half_close().map_err(ClientError::Io)
     }
 }
 
-fn send(mut stream: &UnixStream, patience: Duration, bytes: &[u8]) -> Result<(), ClientError> {
-    stream.write_all(bytes).map_err(|error| match error.kind() {
+fn send(stream: &mut Stream, patience: Duration, bytes: &[u8]) -> Result<(), ClientError> {
+    let sent = stream.write_all(bytes).and_then(|()| stream.flush());
+    sent.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silence(patience),
         _ => ClientError::Io(error),
     })
@@ -184,7 +184,7 @@ fn send(mut stream: &UnixStream, patience: Duration, bytes: &[u8]) -> Result<(),
 /// One connection to a daemon.
 #[derive(Debug)]
 pub struct Connection {
-    stream: UnixStream,
+    stream: Stream,
     buffer: Vec<u8>,
     /// `buffer[start..end]` was received and not yet used; `start <= end <= buffer.len()`.
     start: usize,
@@ -202,15 +202,22 @@ enum Body {
 }
 
 impl Connection {
-    /// Connects; every later wait gives up after `patience`.
+    /// Connects to a unix socket; every later wait gives up after `patience`.
     ///
     /// # Errors
     /// [`ClientError::Connect`].
     pub fn open(socket: &Path, patience: Duration) -> Result<Self, ClientError> {
-        let refused = |error| ClientError::Connect(socket.to_owned(), error);
-        let stream = UnixStream::connect(socket).map_err(refused)?;
-        stream.set_read_timeout(Some(GLANCE)).map_err(refused)?;
-        stream.set_write_timeout(Some(patience)).map_err(refused)?;
+        Self::open_at(&Endpoint::from(socket), patience)
+    }
+
+    /// Connects; every wait gives up after `patience`.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`].
+    pub fn open_at(endpoint: &Endpoint, patience: Duration) -> Result<Self, ClientError> {
+        let refused = |error| ClientError::Connect(endpoint.to_string(), error);
+        let stream = endpoint.connect(patience).map_err(refused)?;
+        stream.set_timeouts(GLANCE, patience).map_err(refused)?;
         Ok(Self {
             stream,
             buffer: vec![0; 16 * 1024],
@@ -233,7 +240,7 @@ impl Connection {
     /// here.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// Out of descriptors; with TLS always.
     pub fn sender(&self) -> Result<Sender, ClientError> {
         let stream = self.stream.try_clone().map_err(ClientError::Io)?;
         Ok(Sender {
@@ -249,13 +256,9 @@ impl Connection {
         }
     }
 
-    /// Process at the other end, as the kernel knows it: the one that called `listen`.
+    /// As [`Stream::peer_pid`].
     pub fn peer_pid(&self) -> Option<i32> {
-        use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-        getsockopt(&self.stream, PeerCredentials)
-            .ok()
-            .map(|credentials| credentials.pid())
-            .filter(|pid| *pid > 0)
+        self.stream.peer_pid()
     }
 
     /// Sends `bytes` as they are.
@@ -263,7 +266,7 @@ impl Connection {
     /// # Errors
     /// When the daemon does not take them.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        send(&self.stream, self.patience, bytes)
+        send(&mut self.stream, self.patience, bytes)
     }
 
     /// Ends our side only: on a hijacked connection this is the end of stdin.
@@ -271,7 +274,7 @@ impl Connection {
     /// # Errors
     /// When the connection is gone already.
     pub fn half_close(&mut self) -> Result<(), ClientError> {
-        self.stream.shutdown(Shutdown::Write).map_err(ClientError::Io)
+        self.stream.half_close().map_err(ClientError::Io)
     }
 
     /// Sends a request and reads the whole answer.

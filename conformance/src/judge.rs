@@ -3,7 +3,6 @@
 //! Every case gets connections, names and a clean-up of its own; whatever a case leaves behind fails it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde_json::Value;
 use crate::case::{Case, NamedCase, Skips, Step};
 use crate::check::{Names, fill, fill_json, fits};
 use crate::client::{Connection, Request, Response};
+use crate::endpoint::Endpoint;
 use crate::frames::Splitter;
 use crate::http::Head;
 use crate::subject::Subject;
@@ -34,7 +34,7 @@ pub enum Verdict {
 /// The daemon and what the cases are run with.
 #[derive(Debug)]
 pub struct Judge {
-    socket: PathBuf,
+    endpoint: Endpoint,
     /// Image for the cases, imported already.
     image: String,
     /// Version to clean up with: one that knows `force`.
@@ -47,9 +47,9 @@ pub struct Judge {
 impl Judge {
     /// A judge over the daemon of `subject`, which has the image; `rootfs` is the tar for steps that send it.
     pub fn new(subject: &Subject, newest: ApiVersion, rootfs: Vec<u8>, skips: Skips) -> Self {
-        let (socket, image) = (subject.socket.clone(), subject.image.clone());
+        let (endpoint, image) = (subject.endpoint.clone(), subject.image.clone());
         Self {
-            socket,
+            endpoint,
             image,
             newest,
             rootfs,
@@ -73,7 +73,7 @@ impl Judge {
     }
 
     fn run_steps(&self, case: &Case, version: ApiVersion) -> Result<(), String> {
-        let subject = Subject::new("", &self.socket, &self.newest.to_string(), &self.image);
+        let subject = Subject::new("", &self.endpoint, &self.newest.to_string(), &self.image);
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let mut names = Names::new();
         let unique = format!("judge-{}-{serial}", std::process::id());
@@ -156,7 +156,7 @@ impl Run<'_> {
 
     fn call(&mut self, step: &Step, call: &str) -> Result<(), String> {
         let request = self.request(step, call)?;
-        let mut connection = Connection::open(&self.judge.socket, PATIENCE).map_err(|error| error.to_string())?;
+        let mut connection = Connection::open_at(&self.judge.endpoint, PATIENCE).map_err(|error| error.to_string())?;
         connection.send(&request.encode()).map_err(|error| error.to_string())?;
         let method = request.method().to_owned();
         if step.answer_later {

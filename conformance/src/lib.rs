@@ -3,7 +3,7 @@
 //! Nothing here shares code with the daemon it judges, and nothing here knows which daemon it is: the same cases and
 //! benches run against gantryd, dockerd and podman, so the suite itself can be put to the test.
 //!
-//! - [`client`], [`http`], [`frames`]: a client of its own, bytes on a unix socket
+//! - [`endpoint`], [`client`], [`http`], [`frames`]: a client of its own, bytes on a unix socket, TCP or TLS
 //! - [`subject`]: a daemon under test and the clean-up behind it
 //! - [`rootfs`]: the image that is run, made of one static busybox
 //! - [`mod@bench`]: figures of several daemons in one run
@@ -14,6 +14,7 @@ pub mod bench;
 pub mod case;
 pub mod check;
 pub mod client;
+pub mod endpoint;
 pub mod frames;
 pub mod http;
 pub mod interrupt;

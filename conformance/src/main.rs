@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use gantry_conformance::bench::{self, Contender, Options, Part};
 use gantry_conformance::case::{self, Skips};
+use gantry_conformance::endpoint::Endpoint;
 use gantry_conformance::judge::{Judge, Verdict};
 use gantry_conformance::subject::{Subject, SubjectError};
 use gantry_conformance::version::{ApiVersion, Versions};
@@ -130,7 +131,7 @@ fn run_bench(args: &BenchArgs) -> Result<bool, String> {
     let mut contenders = Vec::new();
     for (number, socket) in args.sockets.iter().enumerate() {
         let (name, path) = bench::named_socket(socket);
-        let subject = Subject::new(&name, &path, &args.api, &image);
+        let subject = Subject::new(&name, &Endpoint::Unix(path), &args.api, &image);
         let pids = match args.pids.get(number) {
             Some(list) => parse_pids(list)?,
             None => subject.connect().map_err(message)?.peer_pid().into_iter().collect(),
@@ -208,9 +209,10 @@ fn run_judge(args: &JudgeArgs) -> Result<bool, String> {
     };
     let tar = image_tar(&args.busybox)?;
     let (name, path) = bench::named_socket(&args.socket);
+    let endpoint = Endpoint::Unix(path);
     let image = own_image();
-    let (lowest, newest) = served(&Subject::new(&name, &path, "1.24", &image))?;
-    let subject = Subject::new(&name, &path, &newest.to_string(), &image);
+    let (lowest, newest) = served(&Subject::new(&name, &endpoint, "1.24", &image))?;
+    let subject = Subject::new(&name, &endpoint, &newest.to_string(), &image);
     let wanted = match &args.api {
         None => format!("{lowest}-{newest}")
             .parse::<Versions>()

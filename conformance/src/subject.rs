@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::client::{ClientError, Connection, Request, Response};
+use crate::endpoint::Endpoint;
 
 /// Longest wait for any single answer; dockerd itself takes up to 15 s over some errors.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,8 +71,8 @@ impl std::error::Error for SubjectError {}
 pub struct Subject {
     /// Short name for tables.
     pub name: String,
-    /// Its unix socket.
-    pub socket: PathBuf,
+    /// Where it listens.
+    pub endpoint: Endpoint,
     /// API version to speak, `1.24`.
     pub api: String,
     /// Image to run.
@@ -81,17 +82,16 @@ pub struct Subject {
 
 #[derive(Debug, Default)]
 struct Made {
-    serial: u64,
     containers: BTreeSet<String>,
     images: BTreeSet<String>,
 }
 
 impl Subject {
-    /// A daemon at `socket`, not yet spoken to.
-    pub fn new(name: &str, socket: &Path, api: &str, image: &str) -> Self {
+    /// A daemon at `endpoint`, not yet spoken to.
+    pub fn new(name: &str, endpoint: &Endpoint, api: &str, image: &str) -> Self {
         Self {
             name: name.to_owned(),
-            socket: socket.to_owned(),
+            endpoint: endpoint.clone(),
             api: api.to_owned(),
             image: image.to_owned(),
             made: Mutex::default(),
@@ -103,8 +103,8 @@ impl Subject {
     /// # Errors
     /// When nobody listens.
     pub fn connect(&self) -> Result<Connection, SubjectError> {
-        Connection::open(&self.socket, PATIENCE)
-            .map_err(|error| SubjectError::Client(self.socket.display().to_string(), error))
+        Connection::open_at(&self.endpoint, PATIENCE)
+            .map_err(|error| SubjectError::Client(self.endpoint.to_string(), error))
     }
 
     /// A target with this subject's version prefix.
@@ -163,10 +163,10 @@ impl Subject {
 
     /// A name for a container, unique on this machine for as long as this process lives; noted for the clean-up.
     pub fn container_name(&self) -> String {
-        let mut made = self.made();
-        made.serial += 1;
-        let name = format!("conformance-{}-{}", std::process::id(), made.serial);
-        made.containers.insert(name.clone());
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let name = format!("conformance-{}-{serial}", std::process::id());
+        self.made().containers.insert(name.clone());
         name
     }
 
@@ -198,6 +198,14 @@ impl Subject {
     ) -> Result<String, SubjectError> {
         let body =
             json!({ "Image": self.image, "Cmd": cmd, "HostConfig": host, "AttachStdout": true, "AttachStderr": true });
+        self.create_from(connection, name, &body)
+    }
+
+    /// Creates a container from a whole body; its id.
+    ///
+    /// # Errors
+    /// When the daemon refuses.
+    pub fn create_from(&self, connection: &mut Connection, name: &str, body: &Value) -> Result<String, SubjectError> {
         let request = Request::new("POST", self.target(&format!("/containers/create?name={name}")))
             .body("application/json", body.to_string().into_bytes());
         let answer = self.call(connection, &request, 201)?;
@@ -242,6 +250,28 @@ impl Subject {
         Ok(())
     }
 
+    /// Removes a container, running or not.
+    ///
+    /// # Errors
+    /// When the daemon refuses.
+    pub fn remove_running(&self, connection: &mut Connection, name: &str) -> Result<(), SubjectError> {
+        let request = Request::new("DELETE", self.target(&format!("/containers/{name}?force=1&v=1")));
+        self.call(connection, &request, 204)?;
+        self.forget_container(name);
+        Ok(())
+    }
+
+    /// Removes an image.
+    ///
+    /// # Errors
+    /// When the daemon refuses.
+    pub fn remove_image(&self, connection: &mut Connection, name: &str) -> Result<(), SubjectError> {
+        let request = Request::new("DELETE", self.target(&format!("/images/{name}?force=1")));
+        self.call(connection, &request, 200)?;
+        self.made().images.remove(name);
+        Ok(())
+    }
+
     /// Takes away every container and image that is noted, whatever state it is in; what could not be removed.
     pub fn clean_up(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -255,7 +285,7 @@ impl Subject {
         let images = images.iter().map(|name| (name, format!("/images/{name}?force=1")));
         for (name, path) in containers.chain(images) {
             let request = Request::new("DELETE", self.target(&path));
-            let answer = Connection::open(&self.socket, PATIENCE)
+            let answer = Connection::open_at(&self.endpoint, PATIENCE)
                 .and_then(|connection| connection.uninterruptible().exchange(&request));
             match answer {
                 Ok(answer) if matches!(answer.head.status, 200 | 204 | 404) => {}
