@@ -1,12 +1,17 @@
-//! Figures of a run and their Markdown table: three numbers per daemon and the ratio to the first daemon.
+//! Figures of a run and their Markdown table: three numbers per daemon, and the ratio of each to the first one, the
+//! baseline.
 
 use std::fmt::Write as _;
 
 /// What a figure counts, and so whether more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
+    /// Kibibytes of memory.
+    Kibibytes,
     /// Microseconds per megabyte moved.
     MicrosPerMegabyte,
+    /// Microseconds of CPU time per second.
+    MicrosPerSecond,
     /// Mebibytes of memory.
     Mebibytes,
     /// Millions of bytes per second.
@@ -26,7 +31,9 @@ impl Unit {
 
     fn label(self) -> &'static str {
         match self {
+            Self::Kibibytes => "KiB",
             Self::MicrosPerMegabyte => "µs/MB",
+            Self::MicrosPerSecond => "µs/s",
             Self::Mebibytes => "MiB",
             Self::MegabytesPerSecond => "MB/s",
             Self::Micros => "µs",
@@ -48,8 +55,16 @@ pub struct Table {
 struct Row {
     what: String,
     unit: Unit,
-    /// One list per daemon.
-    samples: Vec<Vec<f64>>,
+    /// One per daemon.
+    cells: Vec<Cell>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Cell {
+    samples: Vec<f64>,
+    /// Rounds in which the load generator was the limit, `<= samples.len()`.
+    saturated: usize,
+    not_served: bool,
 }
 
 impl Table {
@@ -69,20 +84,33 @@ impl Table {
 
     /// Adds a figure for daemon number `contender`.
     pub fn put(&mut self, what: &str, unit: Unit, contender: usize, value: f64) {
+        self.cell(what, unit, contender).samples.push(value);
+    }
+
+    /// Notes that the figure put last was limited by the load generator: the daemon may do more.
+    pub fn mark_saturated(&mut self, what: &str, unit: Unit, contender: usize) {
+        self.cell(what, unit, contender).saturated += 1;
+    }
+
+    /// Notes that daemon number `contender` has no such call.
+    pub fn mark_not_served(&mut self, what: &str, unit: Unit, contender: usize) {
+        self.cell(what, unit, contender).not_served = true;
+    }
+
+    fn cell(&mut self, what: &str, unit: Unit, contender: usize) -> &mut Cell {
         let at = self
             .rows
             .iter()
             .position(|row| row.what == what && row.unit == unit)
             .unwrap_or_else(|| {
-                let samples = vec![Vec::new(); self.names.len()];
                 self.rows.push(Row {
                     what: what.to_owned(),
                     unit,
-                    samples,
+                    cells: vec![Cell::default(); self.names.len()],
                 });
                 self.rows.len() - 1
             });
-        self.rows[at].samples[contender].push(value);
+        &mut self.rows[at].cells[contender]
     }
 
     /// Notes that something could not be measured.
@@ -123,6 +151,9 @@ impl Table {
             }
             out.push('\n');
         }
+        if self.rows.iter().any(|row| row.cells.iter().any(Cell::is_saturated)) {
+            let _ = writeln!(out, "{SATURATED_LEGEND}\n");
+        }
         for failure in &self.failures {
             let _ = writeln!(out, "FAILED {failure}");
         }
@@ -132,18 +163,26 @@ impl Table {
 
 impl Row {
     fn markdown(&self, out: &mut String) {
-        let counts: Vec<String> = self.samples.iter().map(|samples| samples.len().to_string()).collect();
+        let counts: Vec<String> = self.cells.iter().map(|cell| cell.samples.len().to_string()).collect();
         let all_alike = counts.iter().all(|count| *count == counts[0]);
         let counts = if all_alike { counts[0].clone() } else { counts.join("/") };
         let _ = write!(out, "| {} | {} | {counts} |", self.what, self.unit.label());
         let summaries: Vec<Option<Summary>> = self
-            .samples
+            .cells
             .iter()
-            .map(|samples| Summary::of(samples, self.unit.more_is_better()))
+            .map(|cell| Summary::of(&cell.samples, self.unit.more_is_better()))
             .collect();
-        for summary in &summaries {
+        for (cell, summary) in self.cells.iter().zip(&summaries) {
+            let at_least = if cell.is_saturated() { "≥ " } else { "" };
             let _ = match summary {
-                Some(s) => write!(out, " {} / {} / {} |", short(s.middle), short(s.bad), short(s.best)),
+                Some(s) => write!(
+                    out,
+                    " {at_least}{} / {} / {} |",
+                    short(s.middle),
+                    short(s.bad),
+                    short(s.best)
+                ),
+                None if cell.not_served => write!(out, " not served |"),
                 None => write!(out, " - |"),
             };
         }
@@ -158,6 +197,17 @@ impl Row {
         out.push('\n');
     }
 }
+
+impl Cell {
+    /// Whether the load generator was the limit in half of the rounds or more.
+    fn is_saturated(&self) -> bool {
+        self.saturated > 0 && self.saturated * 2 >= self.samples.len()
+    }
+}
+
+/// Stands below the tables where a figure is marked so.
+const SATURATED_LEGEND: &str = "≥: the load generator itself was saturated, at 95 % of a core or more, in half of the rounds or more; the \
+    daemon may do better.";
 
 /// Middle, nearly worst and best of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -183,7 +233,7 @@ impl Summary {
 }
 
 /// Nearest-rank percentile: the smallest figure that at least this share of all does not exceed.
-fn rank(sorted: &[f64], share: f64) -> Option<f64> {
+pub(super) fn rank<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
     let place = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(place.max(1) - 1).copied()
 }
@@ -235,6 +285,24 @@ mod tests {
             | --- | --- | --- | --- | --- | --- |\n\
             | only a | 1/s | 1/0 | 7.25 / 7.25 / 7.25 | - | - |\n\n\
             FAILED b: only a: refused\n";
+        assert_eq!(table.markdown(), expected);
+    }
+
+    #[test]
+    fn any_number_of_daemons_stands_side_by_side() {
+        let mut table = Table::new(["a", "b", "c"].map(str::to_owned).to_vec());
+        for (contender, value) in [(0, 10.0), (2, 25.0), (2, 30.0)] {
+            table.put("pings", Unit::PerSecond, contender, value);
+        }
+        table.mark_saturated("pings", Unit::PerSecond, 2);
+        table.mark_not_served("pings", Unit::PerSecond, 1);
+        let expected = format!(
+            "\
+            | more is better: p50 / p10 / max | unit | rounds | a | b | c | b : a | c : a |\n\
+            | --- | --- | --- | --- | --- | --- | --- | --- |\n\
+            | pings | 1/s | 1/0/2 | 10.0 / 10.0 / 10.0 | not served | ≥ 30.0 / 25.0 / 30.0 | - | 3.00× |\n\n\
+            {SATURATED_LEGEND}\n\n"
+        );
         assert_eq!(table.markdown(), expected);
     }
 }
