@@ -8,12 +8,15 @@
 //! - [`rootfs`]: the image that is run, made of one static busybox
 //! - [`mod@bench`]: figures of several daemons in one run
 //! - [`case`], [`check`], [`judge`], [`version`]: case files, what they expect, and the run over them
-//! - [`procfs`], [`interrupt`]: what the kernel says about a daemon; ctrl-c
+//! - [`mod@echo`]: the bare limit, a server that does nothing but answer
+//! - [`procfs`], [`descriptors`], [`interrupt`]: what the kernel says about a daemon, what it lets us have; ctrl-c
 
 pub mod bench;
 pub mod case;
 pub mod check;
 pub mod client;
+pub mod descriptors;
+pub mod echo;
 pub mod endpoint;
 pub mod frames;
 pub mod http;
