@@ -1,19 +1,21 @@
-//! `gantry-conformance`: runs the benches or the cases against any daemon's socket. What they do is in the library;
+//! `gantry-conformance`: runs the benches or the cases against any daemon. What they do is in the library;
 //! here are the command line and the exit status: 0 all well, 1 something failed, 2 wrong usage, 130 interrupted.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use gantry_conformance::bench::{self, Contender, Options, Part};
+use gantry_conformance::bench;
+use gantry_conformance::bench::arguments::{Arguments, named_socket};
 use gantry_conformance::case::{self, Skips};
+use gantry_conformance::echo::Echo;
 use gantry_conformance::endpoint::Endpoint;
 use gantry_conformance::judge::{Judge, Verdict};
 use gantry_conformance::subject::{Subject, SubjectError};
 use gantry_conformance::version::{ApiVersion, Versions};
-use gantry_conformance::{interrupt, procfs, rootfs};
+use gantry_conformance::{interrupt, rootfs};
 
-/// Judge a container daemon from outside, by its socket.
+/// Judge a container daemon from outside, by where it listens.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -24,7 +26,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure one or several daemons in one run and print Markdown tables.
-    Bench(BenchArgs),
+    Bench(Box<Arguments>),
+    /// Answer every request like _ping, on one thread with epoll, and do nothing else: a ceiling to hold daemons
+    /// against in a bench, no HTTP server. Ends by ctrl-c.
+    Echo(EchoArgs),
     /// Run the cases and say how each went; the last line counts.
     Judge(JudgeArgs),
 }
@@ -54,43 +59,14 @@ struct JudgeArgs {
 }
 
 #[derive(Args)]
-struct BenchArgs {
-    /// Unix socket of a daemon, or NAME=SOCKET; ratios are to the first.
-    #[arg(long = "socket", required = true, value_name = "[NAME=]SOCKET")]
-    sockets: Vec<String>,
-    /// Processes of the daemon at the same place in the list, comma separated; without it, the one that listens.
-    #[arg(long = "pid", value_name = "PID[,PID]")]
-    pids: Vec<String>,
-    /// What to measure; everything by default.
-    #[arg(long = "only", value_enum, value_delimiter = ',')]
-    parts: Vec<Part>,
-    /// API version to speak.
-    #[arg(long, default_value = "1.24")]
-    api: String,
-    /// Image that is there already (with sh, true, cat, dd and /lines); without it one is imported and removed again.
-    #[arg(long)]
-    image: Option<String>,
-    /// Static busybox to make the image of.
-    #[arg(long, default_value = "/bin/busybox")]
-    busybox: PathBuf,
-    /// Rounds per figure; a fifth of it for streams and parallel cycles.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    rounds: u32,
-    /// Networks for the cycles.
-    #[arg(long, value_delimiter = ',', default_value = "none,bridge")]
-    networks: Vec<String>,
-    /// _ping requests per round.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pings: u32,
-    /// Connections for the second _ping figure.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: u32,
-    /// Cycles in flight at once.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    parallel: u32,
-    /// Millions of bytes per stream.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    megabytes: u32,
+#[group(required = true, multiple = true)]
+struct EchoArgs {
+    /// Unix socket to make and listen at.
+    #[arg(long = "socket", value_name = "PATH")]
+    sockets: Vec<PathBuf>,
+    /// TCP address to listen at.
+    #[arg(long, value_name = "HOST:PORT")]
+    tcp: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -101,6 +77,7 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Bench(args) => run_bench(&args),
+        Command::Echo(args) => run_echo(&args),
         Command::Judge(args) => run_judge(&args),
     };
     match outcome {
@@ -119,65 +96,18 @@ fn own_image() -> String {
     format!("gantry-conformance-{}:busybox", std::process::id())
 }
 
-fn run_bench(args: &BenchArgs) -> Result<bool, String> {
-    if args.pids.len() > args.sockets.len() {
-        return Err("more --pid than --socket".to_owned());
-    }
+fn run_bench(args: &Arguments) -> Result<bool, String> {
     let tar = match args.image {
         Some(_) => None,
         None => Some(image_tar(&args.busybox)?),
     };
     let image = args.image.clone().unwrap_or_else(own_image);
-    let mut contenders = Vec::new();
-    for (number, socket) in args.sockets.iter().enumerate() {
-        let (name, path) = bench::named_socket(socket);
-        let subject = Subject::new(&name, &Endpoint::Unix(path), &args.api, &image);
-        let pids = match args.pids.get(number) {
-            Some(list) => parse_pids(list)?,
-            None => subject.connect().map_err(message)?.peer_pid().into_iter().collect(),
-        };
-        if let Some(tar) = &tar {
-            subject.import(tar).map_err(message)?;
-        }
-        contenders.push(Contender { subject, pids });
-    }
-    for contender in &contenders {
-        let version = contender.subject.version().map_err(message)?;
-        let text = |key: &str| version[key].as_str().unwrap_or("unknown").to_owned();
-        let programs: Vec<String> = contender
-            .pids
-            .iter()
-            .map(|pid| format!("{} ({pid})", procfs::program(*pid)))
-            .collect();
-        println!(
-            "- {}: version {}, newest API {}, spoken {}, process {}",
-            contender.subject.name,
-            text("Version"),
-            text("ApiVersion"),
-            args.api,
-            if programs.is_empty() {
-                "unknown".to_owned()
-            } else {
-                programs.join(", ")
-            },
-        );
+    let (contenders, lines) = args.contenders(&image)?;
+    for line in lines {
+        println!("- {line}");
     }
     println!();
-    let parts = if args.parts.is_empty() {
-        vec![Part::Memory, Part::Ping, Part::Cycle, Part::Parallel, Part::Attach]
-    } else {
-        args.parts.clone()
-    };
-    let options = Options {
-        parts,
-        rounds: args.rounds as usize,
-        networks: args.networks.clone(),
-        pings: args.pings as usize,
-        connections: args.connections as usize,
-        parallel: args.parallel as usize,
-        megabytes: args.megabytes as usize,
-    };
-    let table = bench::run(&contenders, &options);
+    let table = bench::run(&contenders, &args.options(), tar.as_deref());
     print!("{}", table.markdown());
     let left: Vec<String> = contenders
         .iter()
@@ -187,6 +117,20 @@ fn run_bench(args: &BenchArgs) -> Result<bool, String> {
         eprintln!("left behind: {left}");
     }
     Ok(table.failures().is_empty() && left.is_empty())
+}
+
+fn run_echo(args: &EchoArgs) -> Result<bool, String> {
+    let mut echo = Echo::new().map_err(|error| error.to_string())?;
+    for path in &args.sockets {
+        echo.listen_unix(path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    for address in &args.tcp {
+        echo.listen_tcp(address)
+            .map_err(|error| format!("{address}: {error}"))?;
+    }
+    echo.run().map_err(|error| error.to_string())?;
+    Ok(true)
 }
 
 /// Versions that the cases are about.
@@ -208,7 +152,7 @@ fn run_judge(args: &JudgeArgs) -> Result<bool, String> {
         }
     };
     let tar = image_tar(&args.busybox)?;
-    let (name, path) = bench::named_socket(&args.socket);
+    let (name, path) = named_socket(&args.socket);
     let endpoint = Endpoint::Unix(path);
     let image = own_image();
     let (lowest, newest) = served(&Subject::new(&name, &endpoint, "1.24", &image))?;
@@ -271,12 +215,6 @@ fn served(subject: &Subject) -> Result<(ApiVersion, ApiVersion), String> {
 
 fn image_tar(busybox: &Path) -> Result<Vec<u8>, String> {
     rootfs::busybox_tar(busybox).map_err(|error| format!("cannot make an image of {}: {error}", busybox.display()))
-}
-
-fn parse_pids(list: &str) -> Result<Vec<i32>, String> {
-    list.split(',')
-        .map(|pid| pid.parse().map_err(|_| format!("not a process id: {pid:?}")))
-        .collect()
 }
 
 fn message(error: SubjectError) -> String {

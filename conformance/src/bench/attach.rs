@@ -73,6 +73,10 @@ impl Measure for Attach {
         format!("attach, log driver {}, {}", self.log, self.shape.label())
     }
 
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError> {
         let subject = &contender.subject;
         let mut connection = subject.connect()?;
@@ -80,7 +84,7 @@ impl Measure for Attach {
         let name = subject.container_name();
         let host = json!({ "NetworkMode": "none", "LogConfig": { "Type": self.log, "Config": {} } });
         let id = subject.create(&mut connection, &name, &["sh", "-c", &command], &host)?;
-        let attached = attach(subject, &id)?;
+        let attached = attach(subject, &id, "stdout=1&stderr=1")?;
         let cpu_before = procfs::cpu_nanos(&contender.pids);
         subject.start(&mut connection, &id)?;
         let (received, seconds) = count(attached, &name)?;
@@ -96,19 +100,16 @@ impl Measure for Attach {
         }
         let megabytes = received as f64 / 1e6;
         samples.put(&self.name(), Unit::MegabytesPerSecond, megabytes / seconds);
-        if let (Some(before), Some(after)) = (cpu_before, cpu_after) {
-            let micros = after.saturating_sub(before) as f64 / 1000.0;
-            let what = format!("{}: CPU of the daemon", self.name());
-            samples.put(&what, Unit::MicrosPerMegabyte, micros / megabytes);
-        }
+        samples.put_cpu(&self.name(), cpu_before, cpu_after, megabytes);
         Ok(())
     }
 }
 
-fn attach(subject: &Subject, id: &str) -> Result<Connection, SubjectError> {
+/// Attaches to these streams, with an upgrade.
+fn attach(subject: &Subject, id: &str, streams: &str) -> Result<Connection, SubjectError> {
     let mut connection = subject.connect()?;
     connection.read_in_pieces_of(256 * 1024);
-    let target = subject.target(&format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1"));
+    let target = subject.target(&format!("/containers/{id}/attach?stream=1&{streams}"));
     let request = Request::new("POST", target).upgrade();
     let head = connection
         .begin(&request)

@@ -95,6 +95,10 @@ impl Measure for Parallel {
         format!("cycles with {} in flight, network {}", self.in_flight, self.network)
     }
 
+    fn is_long(&self) -> bool {
+        true
+    }
+
     fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError> {
         const CYCLES_EACH: usize = 2;
         let begin = Instant::now();

@@ -12,6 +12,10 @@ impl Measure for Idle {
         "memory".to_owned()
     }
 
+    fn rounds_max(&self) -> usize {
+        1
+    }
+
     fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError> {
         let mebibytes = |kib: u64| kib as f64 / 1024.0;
         let mut below = 0;

@@ -1,17 +1,25 @@
-//! The benches: the same work on one or several daemons in one run, round by round in turn, so that the noise of the
+//! The benches: the same work on any number of daemons in one run, round by round in turn, so that the noise of the
 //! machine hits all alike. Only ratios of one run mean anything; they are what the table ends with.
 //!
-//! Everything is measured from outside, by the socket and by /proc. See [`cycle`], [`ping`] and [`attach`].
+//! Everything is measured from outside, by the endpoint and by /proc. A daemon may listen in several places, on a unix
+//! socket, TCP and TLS: `_ping` and the streams are measured in each of them, everything else in the first.
+//!
+//! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
+//! - [`ping`] by the generator in [`load`], which counts [`answers`]
+//! - [`attach`], streams
+//! - [`arguments`], [`table`]: what goes in and what comes out
 
+pub mod answers;
+pub mod arguments;
 pub mod attach;
 pub mod cycle;
+pub mod load;
 pub mod memory;
 pub mod ping;
 pub mod table;
 
-use std::path::PathBuf;
-
 use crate::bench::table::{Table, Unit};
+use crate::endpoint::Transport;
 use crate::interrupt;
 use crate::subject::{Subject, SubjectError};
 
@@ -30,19 +38,47 @@ pub enum Part {
     Ping,
 }
 
+impl Part {
+    /// The order of a run: the memory of an idle daemon is read before work has made it grow.
+    pub const RUN_ORDER: [Self; 5] = [Self::Memory, Self::Ping, Self::Cycle, Self::Parallel, Self::Attach];
+
+    /// Whether it is measured wherever the daemon listens, or in the first place alone.
+    fn is_of_every_endpoint(self) -> bool {
+        match self {
+            Self::Attach | Self::Ping => true,
+            Self::Cycle | Self::Memory | Self::Parallel => false,
+        }
+    }
+
+    /// Whether it needs more of the daemon than `_ping`.
+    fn needs_containers(self) -> bool {
+        !matches!(self, Self::Memory | Self::Ping)
+    }
+
+    fn measures(self, options: &Options) -> Vec<Box<dyn Measure>> {
+        match self {
+            Self::Attach => attach::measures(options),
+            Self::Cycle => cycle::measures(options),
+            Self::Memory => vec![Box::new(memory::Idle)],
+            Self::Parallel => cycle::parallel_measures(options),
+            Self::Ping => ping::measures(options),
+        }
+    }
+}
+
 /// How to measure.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Parts to run, in the order of [`Part`].
+    /// Parts to run, in [`Part::RUN_ORDER`].
     pub parts: Vec<Part>,
-    /// Rounds of the cycle and of `_ping`; the streams and the parallel cycle run a fifth of it, at least 3.
+    /// Rounds of the short measures; the long ones run a fifth of it, at least 3.
     pub rounds: usize,
     /// `HostConfig.NetworkMode` values for the cycle.
     pub networks: Vec<String>,
     /// `_ping` requests per round.
     pub pings: usize,
-    /// Connections of the second `_ping` figure.
-    pub connections: usize,
+    /// Connections of each `_ping` figure.
+    pub connections: Vec<usize>,
     /// Cycles in flight at once.
     pub parallel: usize,
     /// Millions of bytes per stream.
@@ -55,38 +91,42 @@ impl Options {
     }
 }
 
-/// A daemon and the processes that count as it.
+/// A daemon at one of its endpoints, and the processes that count as it. All with one name share a column.
 #[derive(Debug)]
 pub struct Contender {
     /// The daemon.
     pub subject: Subject,
     /// Its processes, for CPU and memory.
     pub pids: Vec<i32>,
+    /// Whether it answers `_ping` and nothing else, as [`crate::echo`] does.
+    pub is_bare: bool,
 }
 
-/// A daemon as named on the command line: `name=/path`, or the path alone.
-///
-/// ```
-/// let (name, path) = gantry_conformance::bench::named_socket("dockerd=/run/docker.sock");
-/// assert_eq!((name.as_str(), path.to_str()), ("dockerd", Some("/run/docker.sock")));
-/// assert_eq!(gantry_conformance::bench::named_socket("unix:///run/docker.sock").0, "docker");
-/// ```
-pub fn named_socket(argument: &str) -> (String, PathBuf) {
-    let (name, path) = match argument.split_once('=') {
-        Some((name, path)) if !name.contains('/') => (Some(name), path),
-        _ => (None, argument),
-    };
-    let path = PathBuf::from(path.strip_prefix("unix://").unwrap_or(path));
-    let stem = path
-        .file_stem()
-        .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    (name.map_or(stem, str::to_owned), path)
+impl Contender {
+    /// `gantry, tcp`, for messages.
+    pub fn label(&self) -> String {
+        match self.subject.endpoint.transport() {
+            Transport::Unix => self.subject.name.clone(),
+            transport => format!("{}, {transport}", self.subject.name),
+        }
+    }
 }
 
 /// One thing that is measured round by round.
 trait Measure {
     /// Heading for messages.
     fn name(&self) -> String;
+
+    /// Whether a round takes so long that a fifth of the rounds has to do.
+    fn is_long(&self) -> bool {
+        false
+    }
+
+    /// More rounds than these say nothing.
+    fn rounds_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// One round on one daemon.
     fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError>;
 }
@@ -94,39 +134,88 @@ trait Measure {
 /// Where a round puts its figures.
 struct Samples<'a> {
     table: &'a mut Table,
-    contender: usize,
+    column: usize,
+    transport: Transport,
 }
 
 impl Samples<'_> {
     fn put(&mut self, what: &str, unit: Unit, value: f64) {
-        self.table.put(what, unit, self.contender, value);
+        self.table.put(&self.row(what), unit, self.column, value);
+    }
+
+    /// CPU time of the daemon for so many megabytes, from two readings in nanoseconds.
+    fn put_cpu(&mut self, what: &str, before: Option<u64>, after: Option<u64>, megabytes: f64) {
+        if let (Some(before), Some(after)) = (before, after) {
+            let micros = after.saturating_sub(before) as f64 / 1000.0;
+            let what = format!("{what}: CPU of the daemon");
+            self.put(&what, Unit::MicrosPerMegabyte, micros / megabytes);
+        }
+    }
+
+    /// As [`Table::mark_saturated`].
+    fn mark_saturated(&mut self, what: &str, unit: Unit) {
+        self.table.mark_saturated(&self.row(what), unit, self.column);
+    }
+
+    fn row(&self, what: &str) -> String {
+        row_of(what, self.transport)
+    }
+}
+
+/// The heading of a row names the transport if it is not the usual one, before what follows a colon.
+fn row_of(what: &str, transport: Transport) -> String {
+    match (transport, what.split_once(": ")) {
+        (Transport::Unix, _) => what.to_owned(),
+        (transport, Some((heading, detail))) => format!("{heading}, {transport}: {detail}"),
+        (transport, None) => format!("{what}, {transport}"),
     }
 }
 
 /// Runs the parts and returns the figures; a daemon that fails at something is left out of it, and the failure is noted
-/// in the table.
-pub fn run(contenders: &[Contender], options: &Options) -> Table {
-    let mut table = Table::new(
-        contenders
+/// in the table. `image` is imported before the first part that needs containers.
+pub fn run(contenders: &[Contender], options: &Options, image: Option<&[u8]>) -> Table {
+    let columns = columns(contenders);
+    let mut table = Table::new(columns.clone());
+    let column = |contender: &Contender| {
+        let at = columns.iter().position(|name| *name == contender.subject.name);
+        at.expect("every name has a column")
+    };
+    let firsts: Vec<usize> = columns
+        .iter()
+        .filter_map(|name| contenders.iter().position(|contender| contender.subject.name == *name))
+        .collect();
+    let mut without_image = vec![false; contenders.len()];
+    let mut image = image;
+    for part in Part::RUN_ORDER {
+        if !options.parts.contains(&part) {
+            continue;
+        }
+        if part.needs_containers()
+            && let Some(image) = image.take()
+        {
+            for (number, contender) in contenders.iter().enumerate().filter(|(_, it)| !it.is_bare) {
+                if let Err(error) = contender.subject.import(image) {
+                    without_image[number] = true;
+                    table.fail(format!("{}: everything with containers: {error}", contender.label()));
+                }
+            }
+        }
+        let entrants: Vec<(usize, &Contender)> = contenders
             .iter()
-            .map(|contender| contender.subject.name.clone())
-            .collect(),
-    );
-    let mut parts = options.parts.clone();
-    // Memory of an idle daemon is read before the work has made it grow.
-    parts.sort_by_key(|part| (*part != Part::Memory, *part));
-    parts.dedup();
-    for part in parts {
-        let (rounds, measures): (usize, Vec<Box<dyn Measure>>) = match part {
-            Part::Attach => (options.long_rounds(), attach::measures(options)),
-            Part::Cycle => (options.rounds, cycle::measures(options)),
-            Part::Memory => (1, vec![Box::new(memory::Idle)]),
-            Part::Parallel => (options.long_rounds(), cycle::parallel_measures(options)),
-            Part::Ping => (options.rounds, ping::measures(options)),
-        };
-        for measure in measures {
+            .enumerate()
+            .filter(|(number, _)| part.is_of_every_endpoint() || firsts.contains(number))
+            .filter(|(number, it)| !part.needs_containers() || !(it.is_bare || without_image[*number]))
+            .map(|(_, contender)| (column(contender), contender))
+            .collect();
+        for measure in part.measures(options) {
+            let rounds = if measure.is_long() {
+                options.long_rounds()
+            } else {
+                options.rounds
+            };
+            let rounds = rounds.min(measure.rounds_max());
             eprintln!("{}: {rounds} rounds", measure.name());
-            measure_all(contenders, measure.as_ref(), rounds, &mut table);
+            measure_all(&entrants, measure.as_ref(), rounds, &mut table);
             if interrupt::requested() {
                 table.fail("the run was interrupted: what is above is incomplete".to_owned());
                 return table;
@@ -136,35 +225,69 @@ pub fn run(contenders: &[Contender], options: &Options) -> Table {
     table
 }
 
-fn measure_all(contenders: &[Contender], measure: &dyn Measure, rounds: usize, table: &mut Table) {
-    let mut failed = vec![false; contenders.len()];
+/// Names of the daemons, each once, in the order in which they first come.
+fn columns(contenders: &[Contender]) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for contender in contenders {
+        if !columns.contains(&contender.subject.name) {
+            columns.push(contender.subject.name.clone());
+        }
+    }
+    columns
+}
+
+fn measure_all(entrants: &[(usize, &Contender)], measure: &dyn Measure, rounds: usize, table: &mut Table) {
+    let mut failed = vec![false; entrants.len()];
     // The first round of all warms caches and is thrown away, unless it is the only one.
     let mut warm_up = Table::new(table.names().to_vec());
     for round in 0..=rounds {
         if round == 0 && rounds == 1 {
             continue;
         }
-        for (number, contender) in contenders.iter().enumerate() {
+        for ((column, contender), failed) in entrants.iter().zip(&mut failed) {
             if interrupt::requested() {
                 return;
             }
-            if failed[number] {
+            if *failed {
                 continue;
             }
             let into = if round == 0 { &mut warm_up } else { &mut *table };
-            let outcome = measure.round(
-                contender,
-                &mut Samples {
-                    table: into,
-                    contender: number,
-                },
-            );
-            if let Err(error) = outcome
+            let mut samples = Samples {
+                table: into,
+                column: *column,
+                transport: contender.subject.endpoint.transport(),
+            };
+            if let Err(error) = measure.round(contender, &mut samples)
                 && !error.is_interrupt()
             {
-                failed[number] = true;
-                table.fail(format!("{}: {}: {error}", contender.subject.name, measure.name()));
+                *failed = true;
+                table.fail(format!("{}: {}: {error}", contender.label(), measure.name()));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn every_part_has_its_turn_once() {
+        let mut order = Part::RUN_ORDER.to_vec();
+        order.sort();
+        assert_eq!(order, Part::value_variants());
+    }
+
+    #[test]
+    fn a_row_names_the_transport_before_its_detail() {
+        let table = [
+            ("_ping", Transport::Unix, "_ping"),
+            ("_ping", Transport::Tcp, "_ping, tcp"),
+            ("_ping: latency p50", Transport::Tls, "_ping, tls: latency p50"),
+        ];
+        for (what, transport, expected) in table {
+            assert_eq!(row_of(what, transport), expected);
         }
     }
 }

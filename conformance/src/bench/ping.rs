@@ -1,28 +1,29 @@
-//! `_ping` in a closed loop: latency on one connection that is kept alive; requests per second and CPU time of the
-//! daemon per request on one and on many connections.
-//!
-//! With many connections, one thread writes to all of them before it reads from any: the daemon sees them all ready.
+//! `_ping` in a closed loop over one, some and many connections that are kept alive: requests per second, latency, and
+//! CPU time of the daemon per request.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use crate::bench::table::Unit;
+use crate::bench::load::{Load, Outcome};
+use crate::bench::table::{Unit, rank};
 use crate::bench::{Contender, Measure, Options, Samples};
 use crate::client::Request;
 use crate::procfs;
-use crate::subject::SubjectError;
+use crate::subject::{Subject, SubjectError};
+
+/// Requests on each connection of a round, at the least.
+const TURNS_MIN: usize = 10;
+
+/// From so many connections on, opening them takes longer than using them, and a round is a long one.
+const MANY: usize = 500;
 
 pub(super) fn measures(options: &Options) -> Vec<Box<dyn Measure>> {
-    let mut measures: Vec<Box<dyn Measure>> = vec![Box::new(Ping {
-        connections: 1,
-        requests: options.pings,
-    })];
-    if options.connections > 1 {
-        measures.push(Box::new(Ping {
-            connections: options.connections,
-            requests: options.pings,
-        }));
-    }
-    measures
+    let boxed = |connections: &usize| {
+        Box::new(Ping {
+            connections: *connections,
+            requests: options.pings.max(connections * TURNS_MIN),
+        }) as Box<dyn Measure>
+    };
+    options.connections.iter().map(boxed).collect()
 }
 
 struct Ping {
@@ -38,63 +39,47 @@ impl Measure for Ping {
         }
     }
 
+    fn is_long(&self) -> bool {
+        self.connections >= MANY
+    }
+
     fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError> {
-        let subject = &contender.subject;
-        let request = Request::new("GET", subject.target("/_ping"));
-        let bytes = request.encode();
-        let client = |error| SubjectError::Client(request.line(), error);
-        let mut connections = (0..self.connections)
-            .map(|_| subject.connect())
-            .collect::<Result<Vec<_>, _>>()?;
-        let turns = self.requests.div_ceil(self.connections);
-        // The answer is looked at once; in the loop only its status counts.
-        for connection in &mut connections {
-            subject.call(connection, &request, 200)?;
-        }
-        let mut latencies = Vec::with_capacity(turns);
+        let mut load = Load::open(&contender.subject, &request(&contender.subject), self.connections)?;
+        // The first turn makes the daemon's side of every connection.
+        load.run(self.connections)?;
         let cpu_before = procfs::cpu_nanos(&contender.pids);
-        let begin = Instant::now();
-        for _ in 0..turns {
-            let sent = Instant::now();
-            for connection in &mut connections {
-                connection.send(&bytes).map_err(client)?;
-            }
-            for connection in &mut connections {
-                let status = connection.skip_response().map_err(client)?;
-                if status != 200 {
-                    let call = request.line();
-                    return Err(SubjectError::Status {
-                        call,
-                        wanted: 200,
-                        got: status,
-                        body: String::new(),
-                    });
-                }
-            }
-            latencies.push(sent.elapsed());
-        }
-        let elapsed = begin.elapsed();
+        let outcome = load.run(self.requests)?;
         let cpu_after = procfs::cpu_nanos(&contender.pids);
-        let requests = (turns * self.connections) as f64;
         let name = self.name();
-        samples.put(&name, Unit::PerSecond, requests / elapsed.as_secs_f64());
+        let requests = outcome.answers as f64;
+        samples.put(&name, Unit::PerSecond, requests / outcome.elapsed.as_secs_f64());
+        if outcome.saturated() {
+            samples.mark_saturated(&name, Unit::PerSecond);
+        }
+        put_latencies(&name, &outcome, samples);
         if let (Some(before), Some(after)) = (cpu_before, cpu_after) {
             let micros = after.saturating_sub(before) as f64 / 1000.0;
-            samples.put(
-                &format!("{name}: CPU of the daemon per request"),
-                Unit::Micros,
-                micros / requests,
-            );
-        }
-        if self.connections == 1 {
-            for latency in latencies {
-                samples.put(
-                    &format!("{name}: latency"),
-                    Unit::Micros,
-                    latency.as_nanos() as f64 / 1000.0,
-                );
-            }
+            let what = format!("{name}: CPU of the daemon per request");
+            samples.put(&what, Unit::Micros, micros / requests);
         }
         Ok(())
     }
+}
+
+/// The request of every load.
+pub(super) fn request(subject: &Subject) -> Request {
+    Request::new("GET", subject.target("/_ping"))
+}
+
+/// p50 and p99 of a round.
+pub(super) fn put_latencies(name: &str, outcome: &Outcome, samples: &mut Samples<'_>) {
+    for (label, share) in [("p50", 0.5), ("p99", 0.99)] {
+        if let Some(latency) = rank(&outcome.latencies, share) {
+            samples.put(&format!("{name}: latency {label}"), Unit::Micros, micros(latency));
+        }
+    }
+}
+
+pub(super) fn micros(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1000.0
 }
