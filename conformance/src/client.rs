@@ -50,6 +50,12 @@ impl fmt::Display for ClientError {
 
 impl std::error::Error for ClientError {}
 
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 impl From<HttpError> for ClientError {
     fn from(error: HttpError) -> Self {
         Self::Http(error)
@@ -63,6 +69,8 @@ pub struct Request {
     target: String,
     fields: Vec<(String, String)>,
     body: Vec<u8>,
+    /// Length of a body that is sent apart from the request.
+    announced: Option<u64>,
 }
 
 impl Request {
@@ -73,6 +81,7 @@ impl Request {
             target: target.into(),
             fields: Vec::new(),
             body: Vec::new(),
+            announced: None,
         }
     }
 
@@ -98,6 +107,15 @@ impl Request {
         Self { body, ..self }
     }
 
+    /// Announces a body of so many bytes, and its type; whoever sends the request sends the body after it.
+    #[must_use]
+    pub fn announced_body(self, content_type: &str, bytes: u64) -> Self {
+        Self {
+            announced: Some(bytes),
+            ..self.field("Content-Type", content_type)
+        }
+    }
+
     /// Asks for the connection to be taken over, in the way of API v1.17 and later.
     #[must_use]
     pub fn upgrade(self) -> Self {
@@ -120,7 +138,9 @@ impl Request {
         for (name, value) in &self.fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        if !self.body.is_empty() || self.method == "POST" || self.method == "PUT" {
+        if let Some(bytes) = self.announced {
+            head.push_str(&format!("Content-Length: {bytes}\r\n"));
+        } else if !self.body.is_empty() || self.method == "POST" || self.method == "PUT" {
             head.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
         }
         head.push_str("\r\n");
@@ -550,6 +570,11 @@ mod tests {
                 "empty post",
                 Request::new("POST", "/x"),
                 "POST /x HTTP/1.1\r\nHost: docker\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (
+                "announced",
+                Request::new("POST", "/x").announced_body("text/plain", 7),
+                "POST /x HTTP/1.1\r\nHost: docker\r\nContent-Type: text/plain\r\nContent-Length: 7\r\n\r\n",
             ),
             (
                 "body",

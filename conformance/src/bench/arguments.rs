@@ -62,6 +62,9 @@ pub struct Arguments {
     /// Connections for the _ping figures.
     #[arg(long, value_delimiter = ',', default_value = "1,64,1000", value_parser = value_parser!(u32).range(1..=100_000))]
     pub connections: Vec<u32>,
+    /// Idle connections to hold at once; 1,000 busy ones join the most of them.
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub idle: Vec<u32>,
     /// Cycles in flight at once.
     #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=1000))]
     pub parallel: u32,
@@ -84,6 +87,7 @@ impl Arguments {
             networks: self.networks.clone(),
             pings: self.pings as usize,
             connections: self.connections.iter().map(|&count| count as usize).collect(),
+            idle: self.idle.iter().map(|&count| count as usize).collect(),
             parallel: self.parallel as usize,
             megabytes: self.megabytes as usize,
         }
@@ -311,10 +315,10 @@ mod tests {
 
     #[test]
     fn counts_and_parts_are_lists() {
-        let options = parse("--socket a=/a --connections 1,5 --only ping,cycle")
+        let options = parse("--socket a=/a --connections 1,5 --idle 7,6 --only ping,cycle")
             .expect("a line")
             .options();
-        assert_eq!(options.connections, [1, 5]);
+        assert_eq!((options.connections, options.idle), (vec![1, 5], vec![7, 6]));
         assert_eq!(options.parts, [Part::Ping, Part::Cycle]);
         let options = parse("--socket a=/a").expect("a line").options();
         assert_eq!(options.connections, [1, 64, 1000]);

@@ -5,13 +5,14 @@
 //! socket, TCP and TLS: `_ping` and the streams are measured in each of them, everything else in the first.
 //!
 //! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
-//! - [`ping`] by the generator in [`load`], which counts [`answers`]
+//! - [`ping`] by the generator in [`load`], which counts [`answers`]; [`connections`] that do nothing
 //! - [`attach`], streams
 //! - [`arguments`], [`table`]: what goes in and what comes out
 
 pub mod answers;
 pub mod arguments;
 pub mod attach;
+pub mod connections;
 pub mod cycle;
 pub mod load;
 pub mod memory;
@@ -28,6 +29,8 @@ use crate::subject::{Subject, SubjectError};
 pub enum Part {
     /// Output of a container through attach.
     Attach,
+    /// Memory per idle connection, and `_ping` beside the most of them.
+    Connections,
     /// Create, start, wait and remove of `true`, one after the other.
     Cycle,
     /// Memory of the idle daemon and its child processes.
@@ -39,25 +42,34 @@ pub enum Part {
 }
 
 impl Part {
-    /// The order of a run: the memory of an idle daemon is read before work has made it grow.
-    pub const RUN_ORDER: [Self; 5] = [Self::Memory, Self::Ping, Self::Cycle, Self::Parallel, Self::Attach];
+    /// The order of a run: the memory of an idle daemon is read before work has made it grow, and that of connections
+    /// before those of `_ping` have.
+    pub const RUN_ORDER: [Self; 6] = [
+        Self::Memory,
+        Self::Connections,
+        Self::Ping,
+        Self::Cycle,
+        Self::Parallel,
+        Self::Attach,
+    ];
 
     /// Whether it is measured wherever the daemon listens, or in the first place alone.
     fn is_of_every_endpoint(self) -> bool {
         match self {
             Self::Attach | Self::Ping => true,
-            Self::Cycle | Self::Memory | Self::Parallel => false,
+            Self::Connections | Self::Cycle | Self::Memory | Self::Parallel => false,
         }
     }
 
     /// Whether it needs more of the daemon than `_ping`.
     fn needs_containers(self) -> bool {
-        !matches!(self, Self::Memory | Self::Ping)
+        !matches!(self, Self::Connections | Self::Memory | Self::Ping)
     }
 
     fn measures(self, options: &Options) -> Vec<Box<dyn Measure>> {
         match self {
             Self::Attach => attach::measures(options),
+            Self::Connections => connections::measures(options),
             Self::Cycle => cycle::measures(options),
             Self::Memory => vec![Box::new(memory::Idle)],
             Self::Parallel => cycle::parallel_measures(options),
@@ -79,6 +91,8 @@ pub struct Options {
     pub pings: usize,
     /// Connections of each `_ping` figure.
     pub connections: Vec<usize>,
+    /// Idle connections to hold at once.
+    pub idle: Vec<usize>,
     /// Cycles in flight at once.
     pub parallel: usize,
     /// Millions of bytes per stream.
