@@ -77,6 +77,14 @@ pub fn busybox_tar(busybox: &Path) -> io::Result<Vec<u8>> {
     tar.into_inner()
 }
 
+/// The header of a regular file in a tar, for whoever sends the data behind it: one block of 512 bytes.
+pub(crate) fn file_header(path: &str, bytes: u64) -> Vec<u8> {
+    let mut header = header(tar::EntryType::Regular, 0o644, bytes);
+    header.set_path(path).expect("a short path");
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
 fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);

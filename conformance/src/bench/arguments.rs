@@ -315,11 +315,11 @@ mod tests {
 
     #[test]
     fn counts_and_parts_are_lists() {
-        let options = parse("--socket a=/a --connections 1,5 --idle 7,6 --only ping,cycle")
+        let options = parse("--socket a=/a --connections 1,5 --idle 7,6 --only ping,stdin")
             .expect("a line")
             .options();
         assert_eq!((options.connections, options.idle), (vec![1, 5], vec![7, 6]));
-        assert_eq!(options.parts, [Part::Ping, Part::Cycle]);
+        assert_eq!(options.parts, [Part::Ping, Part::Stdin]);
         let options = parse("--socket a=/a").expect("a line").options();
         assert_eq!(options.connections, [1, 64, 1000]);
         assert_eq!(options.parts, Part::RUN_ORDER);

@@ -28,7 +28,7 @@ pub(super) fn measures(options: &Options) -> Vec<Box<dyn Measure>> {
 }
 
 #[derive(Clone, Copy)]
-enum Shape {
+pub(super) enum Shape {
     /// Zeros, written 64 KiB at a time.
     Zeros,
     /// Lines of 100 bytes, written many at a time.
@@ -44,7 +44,7 @@ impl Shape {
     }
 
     /// A command that writes about `bytes` bytes of this shape, and how many it really writes.
-    fn command(self, bytes: usize) -> (String, u64) {
+    pub(super) fn command(self, bytes: usize) -> (String, u64) {
         match self {
             Self::Zeros => {
                 let blocks = bytes.div_ceil(ZEROS_BLOCK);
@@ -106,7 +106,7 @@ impl Measure for Attach {
 }
 
 /// Attaches to these streams, with an upgrade.
-fn attach(subject: &Subject, id: &str, streams: &str) -> Result<Connection, SubjectError> {
+pub(super) fn attach(subject: &Subject, id: &str, streams: &str) -> Result<Connection, SubjectError> {
     let mut connection = subject.connect()?;
     connection.read_in_pieces_of(256 * 1024);
     let target = subject.target(&format!("/containers/{id}/attach?stream=1&{streams}"));

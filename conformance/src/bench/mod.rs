@@ -6,18 +6,22 @@
 //!
 //! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
 //! - [`ping`] by the generator in [`load`], which counts [`answers`]; [`connections`] that do nothing
-//! - [`attach`], streams
+//! - [`attach`], [`stdin`], [`upload`], [`download`], [`followers`]: streams; [`big_image`] is what they move
 //! - [`arguments`], [`table`]: what goes in and what comes out
 
 pub mod answers;
 pub mod arguments;
 pub mod attach;
+pub mod big_image;
 pub mod connections;
 pub mod cycle;
+pub mod download;
 pub mod load;
 pub mod memory;
 pub mod ping;
+pub mod stdin;
 pub mod table;
+pub mod upload;
 
 use crate::bench::table::{Table, Unit};
 use crate::endpoint::Transport;
@@ -33,30 +37,39 @@ pub enum Part {
     Connections,
     /// Create, start, wait and remove of `true`, one after the other.
     Cycle,
+    /// Large bodies out: logs, export of a container, save of an image.
+    Download,
     /// Memory of the idle daemon and its child processes.
     Memory,
     /// The cycle with many in flight.
     Parallel,
     /// Requests per second, latency and CPU of `_ping`.
     Ping,
+    /// Input of a container through attach.
+    Stdin,
+    /// A large body in: the import of a tar.
+    Upload,
 }
 
 impl Part {
     /// The order of a run: the memory of an idle daemon is read before work has made it grow, and that of connections
     /// before those of `_ping` have.
-    pub const RUN_ORDER: [Self; 6] = [
+    pub const RUN_ORDER: [Self; 9] = [
         Self::Memory,
         Self::Connections,
         Self::Ping,
         Self::Cycle,
         Self::Parallel,
         Self::Attach,
+        Self::Stdin,
+        Self::Upload,
+        Self::Download,
     ];
 
     /// Whether it is measured wherever the daemon listens, or in the first place alone.
     fn is_of_every_endpoint(self) -> bool {
         match self {
-            Self::Attach | Self::Ping => true,
+            Self::Attach | Self::Download | Self::Ping | Self::Stdin | Self::Upload => true,
             Self::Connections | Self::Cycle | Self::Memory | Self::Parallel => false,
         }
     }
@@ -71,9 +84,12 @@ impl Part {
             Self::Attach => attach::measures(options),
             Self::Connections => connections::measures(options),
             Self::Cycle => cycle::measures(options),
+            Self::Download => download::measures(options),
             Self::Memory => vec![Box::new(memory::Idle)],
             Self::Parallel => cycle::parallel_measures(options),
             Self::Ping => ping::measures(options),
+            Self::Stdin => stdin::measures(options),
+            Self::Upload => upload::measures(options),
         }
     }
 }
@@ -169,6 +185,11 @@ impl Samples<'_> {
     /// As [`Table::mark_saturated`].
     fn mark_saturated(&mut self, what: &str, unit: Unit) {
         self.table.mark_saturated(&self.row(what), unit, self.column);
+    }
+
+    /// As [`Table::mark_not_served`].
+    fn mark_not_served(&mut self, what: &str, unit: Unit) {
+        self.table.mark_not_served(&self.row(what), unit, self.column);
     }
 
     fn row(&self, what: &str) -> String {
