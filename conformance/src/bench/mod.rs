@@ -16,6 +16,7 @@ pub mod big_image;
 pub mod connections;
 pub mod cycle;
 pub mod download;
+pub mod followers;
 pub mod load;
 pub mod memory;
 pub mod ping;
@@ -39,6 +40,8 @@ pub enum Part {
     Cycle,
     /// Large bodies out: logs, export of a container, save of an image.
     Download,
+    /// 1,000 idle followers of logs and a busy one.
+    Followers,
     /// Memory of the idle daemon and its child processes.
     Memory,
     /// The cycle with many in flight.
@@ -54,7 +57,7 @@ pub enum Part {
 impl Part {
     /// The order of a run: the memory of an idle daemon is read before work has made it grow, and that of connections
     /// before those of `_ping` have.
-    pub const RUN_ORDER: [Self; 9] = [
+    pub const RUN_ORDER: [Self; 10] = [
         Self::Memory,
         Self::Connections,
         Self::Ping,
@@ -64,13 +67,14 @@ impl Part {
         Self::Stdin,
         Self::Upload,
         Self::Download,
+        Self::Followers,
     ];
 
     /// Whether it is measured wherever the daemon listens, or in the first place alone.
     fn is_of_every_endpoint(self) -> bool {
         match self {
             Self::Attach | Self::Download | Self::Ping | Self::Stdin | Self::Upload => true,
-            Self::Connections | Self::Cycle | Self::Memory | Self::Parallel => false,
+            Self::Connections | Self::Cycle | Self::Followers | Self::Memory | Self::Parallel => false,
         }
     }
 
@@ -85,6 +89,7 @@ impl Part {
             Self::Connections => connections::measures(options),
             Self::Cycle => cycle::measures(options),
             Self::Download => download::measures(options),
+            Self::Followers => followers::measures(options),
             Self::Memory => vec![Box::new(memory::Idle)],
             Self::Parallel => cycle::parallel_measures(options),
             Self::Ping => ping::measures(options),
