@@ -1,24 +1,24 @@
-//! What the kernel says about a daemon's processes: CPU time, memory, where they listen. Source: proc_pid_schedstat,
-//! proc_pid_stat(5), proc_pid_smaps_rollup (kernel documentation, filesystems/proc.rst), proc_net(5).
+//! What the kernel says about a daemon's processes: CPU time, memory, where they listen. Source: proc_pid_stat(5),
+//! clock_getcpuclockid(3), proc_pid_smaps_rollup (kernel documentation, filesystems/proc.rst), proc_net(5).
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
-/// CPU time that the threads of `pids` have used, in nanoseconds; threads that have ended are not in it.
+use nix::time::ClockId;
+use nix::unistd::Pid;
+
+/// CPU time that `pids` have used, all their threads together, in nanoseconds.
 pub fn cpu_nanos(pids: &[i32]) -> Option<u64> {
-    let mut sum = 0;
-    for pid in pids {
-        for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
-            // A thread may end between the listing and the reading.
-            let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else {
-                continue;
-            };
-            sum += text.split_whitespace().next()?.parse::<u64>().ok()?;
-        }
-    }
-    Some(sum)
+    let of = |pid: &i32| {
+        let used = ClockId::pid_cpu_clock_id(Pid::from_raw(*pid))
+            .and_then(ClockId::now)
+            .ok()?;
+        u64::try_from(Duration::from(used).as_nanos()).ok()
+    };
+    pids.iter().map(of).sum()
 }
 
 /// CPU time of the children of `pids` that have ended and were waited for, in nanoseconds; in steps of 10 ms.
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn our_own_process_is_seen() {
         let me = std::process::id().cast_signed();
-        let before = cpu_nanos(&[me]).expect("schedstat");
+        let before = cpu_nanos(&[me]).expect("a clock");
         let mut sum = 0u64;
-        while cpu_nanos(&[me]).expect("schedstat") <= before + 1_000_000 {
+        while cpu_nanos(&[me]).expect("a clock") <= before + 1_000_000 {
             sum = sum.wrapping_add(std::hint::black_box(1));
         }
         let memory = memory(me).expect("smaps_rollup");
@@ -155,6 +155,23 @@ mod tests {
             memory.rss_kib >= memory.pss_kib && memory.pss_kib > 0,
             "{memory:?}, {sum}"
         );
+    }
+
+    #[test]
+    fn threads_that_have_ended_still_count() {
+        let me = std::process::id().cast_signed();
+        let before = cpu_nanos(&[me]).expect("a clock");
+        let work = std::thread::spawn(|| {
+            let (begin, mut sum) = (std::time::Instant::now(), 0u64);
+            while begin.elapsed() < Duration::from_millis(20) {
+                sum = sum.wrapping_add(std::hint::black_box(1));
+            }
+            sum
+        });
+        let sum = work.join().expect("a thread");
+        assert!(cpu_nanos(&[me]).expect("a clock") > before, "{sum}");
+        // Above any PID_MAX_LIMIT (2^22).
+        assert_eq!(cpu_nanos(&[1 << 24]), None);
     }
 
     #[test]
