@@ -44,7 +44,7 @@ pub(crate) struct Options {
     after_help = "Settings may also stand in the configuration file, under dockerd's names (daemon.json)."
 )]
 struct CommandLine {
-    /// Where to listen: unix://PATH, tcp://ADDRESS[:PORT] or fd:// (from the service manager); may be given several times
+    /// Where to listen: unix://PATH, tcp://ADDRESS, tcp://ADDRESS:PORT or fd:// (from the service manager); may be given several times
     #[arg(short = 'H', long = "host", value_name = "ADDRESS")]
     hosts: Vec<String>,
     /// Group that may use the unix sockets

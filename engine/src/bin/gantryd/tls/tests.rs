@@ -297,6 +297,8 @@ fn only_clients_of_the_ca_are_let_in() {
         assert_eq!(pair.server.inner().got.is_empty(), !let_in, "{name}");
         assert_eq!((pair.closed, pair.client_failed), (!let_in, !let_in), "{name}");
         assert_eq!(pair.server.inner().said_reset, !let_in, "{name}");
+        // Nobody comes back by a ticket, past the certificate.
+        assert_eq!(pair.client.tls13_tickets_received(), 0, "{name}");
     }
 }
 
