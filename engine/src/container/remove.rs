@@ -59,7 +59,7 @@ impl Engine {
                 shared.discard(ContainerPaths::new(&shared.data_root, &id).dir());
                 let _ = keeper::client::forget(&shared.keeper_paths(&id));
                 // Missing for a container that never ran.
-                let _ = std::fs::remove_dir(shared.run_dir(&id));
+                let _ = std::fs::remove_dir_all(shared.run_dir(&id));
             });
             News::Removed { call, id, result }
         });

@@ -13,6 +13,7 @@ mod random;
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -100,6 +101,9 @@ fn check_host(daemon: &Daemon, clients: &[Client]) {
         .collect();
     assert_eq!(names, clients.iter().flat_map(Client::containers).collect());
     assert_eq!(entries(daemon, "containers"), texts("Id"), "directories of containers");
+    // A container that never ran has none.
+    let run = entries_of(&daemon.root().join("exec/containers"));
+    assert!(run.is_subset(&texts("Id")), "run directories: {run:?}");
     for container in listed.iter().filter(|container| container["State"] != "running") {
         // Its exit may have been seen this moment, while its groups go.
         let id = container["Id"].as_str().expect("text");
@@ -132,8 +136,11 @@ fn check_host(daemon: &Daemon, clients: &[Client]) {
 
 /// The names in a directory of the data root.
 fn entries(daemon: &Daemon, directory: &str) -> BTreeSet<String> {
-    let path = daemon.root().join("data").join(directory);
-    fs::read_dir(&path)
+    entries_of(&daemon.root().join("data").join(directory))
+}
+
+fn entries_of(path: &Path) -> BTreeSet<String> {
+    fs::read_dir(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
         .collect()
