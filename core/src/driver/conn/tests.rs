@@ -1,3 +1,6 @@
+//! A connection's turn against a socket in memory: back-pressure, ends, water marks and patience, without a kernel. The truth
+//! is the contract of [`Protocol`], and what is said at the head of [`conn`](super) about how a peer goes.
+
 use std::{collections::VecDeque, vec, vec::Vec};
 
 use proptest::prelude::*;
