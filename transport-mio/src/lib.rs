@@ -104,6 +104,7 @@
 //! [`Service`]: gantry_core::driver::Service
 #![deny(unsafe_code)]
 
+mod accept;
 mod conn;
 mod drive;
 mod limits;

@@ -21,6 +21,7 @@ use mio::{Events, Interest};
 use nix::errno::Errno;
 
 use crate::{
+    accept::AcceptFailure,
     conn::Conn,
     limits::{SCRATCH_BYTES, TURN_REPORTS},
     listener::Listener,
@@ -235,8 +236,8 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
             };
             let fd = match listener.accept() {
                 Ok(fd) => fd,
-                Err(error) => match AcceptFailure::of(&error) {
-                    AcceptFailure::NobodyWaits => {
+                Err(error) => match AcceptFailure::of(Errno::from_raw(error.raw_os_error().unwrap_or(0))) {
+                    AcceptFailure::Nobody => {
                         listener.waiting = false;
                         return;
                     }
@@ -304,60 +305,7 @@ impl<P, M> fmt::Debug for Server<P, M> {
     }
 }
 
-/// How far a failure of accept4(2) reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AcceptFailure {
-    NobodyWaits,
-    /// This peer has gone, or its network has failed: "treat them like EAGAIN by retrying", says accept(2).
-    OnePeer,
-    /// There is no room for anybody now: descriptors or memory.
-    Everybody,
-}
-
-impl AcceptFailure {
-    fn of(error: &io::Error) -> Self {
-        match error.raw_os_error().map(Errno::from_raw) {
-            Some(Errno::EAGAIN) => Self::NobodyWaits,
-            Some(
-                Errno::ECONNABORTED
-                | Errno::EINTR
-                | Errno::ENETDOWN
-                | Errno::EPROTO
-                | Errno::ENOPROTOOPT
-                | Errno::EHOSTDOWN
-                | Errno::ENONET
-                | Errno::EHOSTUNREACH
-                | Errno::EOPNOTSUPP
-                | Errno::ENETUNREACH
-                | Errno::EPERM,
-            ) => Self::OnePeer,
-            _ => Self::Everybody,
-        }
-    }
-}
-
 /// A descriptor that can be given up when there is no other.
 fn spare_descriptor() -> io::Result<File> {
     File::open("/dev/null")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_accept_reach_as_far_as_they_should() {
-        let cases = [
-            (Errno::EAGAIN, AcceptFailure::NobodyWaits),
-            (Errno::ECONNABORTED, AcceptFailure::OnePeer),
-            (Errno::EPERM, AcceptFailure::OnePeer),
-            (Errno::EMFILE, AcceptFailure::Everybody),
-            (Errno::ENFILE, AcceptFailure::Everybody),
-            (Errno::ENOBUFS, AcceptFailure::Everybody),
-            (Errno::EBADF, AcceptFailure::Everybody),
-        ];
-        for (errno, expected) in cases {
-            assert_eq!(AcceptFailure::of(&errno.into()), expected, "{errno}");
-        }
-    }
 }

@@ -117,6 +117,9 @@
 //! `buffer` alone. What every transport shares is in [`gantry_core::driver`].
 #![deny(unsafe_code)]
 
+// The very same file: nothing in it knows how a transport accepts.
+#[path = "../../transport-mio/src/accept.rs"]
+mod accept;
 mod buffer;
 mod conn;
 mod drive;

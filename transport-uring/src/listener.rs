@@ -21,6 +21,7 @@ use nix::{
 };
 
 use crate::{
+    accept::AcceptFailure,
     op::{OpId, Owner},
     ring::{Completion, Ring},
 };
@@ -128,56 +129,4 @@ impl Listener {
 /// A descriptor that can be given up when there is no other.
 pub(crate) fn spare_descriptor() -> io::Result<File> {
     File::open("/dev/null")
-}
-
-/// How far a failure of accept4(2) reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AcceptFailure {
-    /// Nobody waits, or we have cancelled it.
-    Nobody,
-    /// This peer has gone, or its network has failed: "treat them like EAGAIN by retrying", says accept(2).
-    OnePeer,
-    /// There is no room for anybody now: descriptors or memory.
-    Everybody,
-}
-
-impl AcceptFailure {
-    fn of(errno: Errno) -> Self {
-        match errno {
-            Errno::EAGAIN | Errno::ECANCELED | Errno::EINTR => Self::Nobody,
-            Errno::ECONNABORTED
-            | Errno::ENETDOWN
-            | Errno::EPROTO
-            | Errno::ENOPROTOOPT
-            | Errno::EHOSTDOWN
-            | Errno::ENONET
-            | Errno::EHOSTUNREACH
-            | Errno::EOPNOTSUPP
-            | Errno::ENETUNREACH
-            | Errno::EPERM => Self::OnePeer,
-            _ => Self::Everybody,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_accept_reach_as_far_as_they_should() {
-        let cases = [
-            (Errno::EAGAIN, AcceptFailure::Nobody),
-            (Errno::ECANCELED, AcceptFailure::Nobody),
-            (Errno::ECONNABORTED, AcceptFailure::OnePeer),
-            (Errno::EPERM, AcceptFailure::OnePeer),
-            (Errno::EMFILE, AcceptFailure::Everybody),
-            (Errno::ENFILE, AcceptFailure::Everybody),
-            (Errno::ENOBUFS, AcceptFailure::Everybody),
-            (Errno::EBADF, AcceptFailure::Everybody),
-        ];
-        for (errno, expected) in cases {
-            assert_eq!(AcceptFailure::of(errno), expected, "{errno}");
-        }
-    }
 }
