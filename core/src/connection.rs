@@ -19,7 +19,7 @@ use crate::{
     driver::{Output, Protocol},
     error::{Misuse, PeerError},
     exchange::{BodyUse, Exchange, Response, ResponseBody},
-    http::{Answer, AnswerBody, BodyLength, Request, Server, ServerEvent},
+    http::{Answer, AnswerBody, BodyLength, Part, Request, Server, ServerEvent},
     limits::Limits,
     reply::{Item, Reply},
     time::Instant,
@@ -91,7 +91,8 @@ const CORS_METHODS: &str = "HEAD, GET, POST, DELETE, PUT, OPTIONS";
 /// is over are harmless and do nothing**, because the daemon cannot know what the client did a moment ago.
 ///
 /// Output is queued as the `Bytes` it came in and copied once, by [`poll_output`](Protocol::poll_output) into the memory
-/// the transport brings; small pieces and everything that is JSON may be copied once more.
+/// the transport brings; small pieces and everything that is JSON may be copied once more. Output that is in a pipe
+/// ([`Item::Spliced`]) is not copied at all.
 #[derive(Debug)]
 pub struct Connection {
     server: Server,
@@ -103,7 +104,7 @@ pub struct Connection {
     /// What was found out together with something else and is told next. At most a few entries.
     untold: VecDeque<Event>,
     /// Pieces of one item on their way into the server; empty between calls, kept for its memory.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Part>,
 }
 
 /// The request under way.
@@ -463,6 +464,7 @@ impl Protocol for Connection {
             self.ask_for_body();
             match self.server.poll_output(now, out) {
                 Output::Event(event) => self.handle_http(event),
+                Output::Splice { source, len } => return Output::Splice { source, len },
                 Output::Transmit(len) => return Output::Transmit(len),
                 Output::Wait(deadline) => return Output::Wait(deadline),
                 Output::Shutdown => return Output::Shutdown,

@@ -20,7 +20,7 @@ use crate::{
     Call, Item, Refusal, Reply, decode,
     dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
     framing::{FrameHeader, StreamKind},
-    http::RequestHead,
+    http::{Part, RequestHead},
     json, limits,
     model::{Event, Progress},
     query::{self, Query},
@@ -232,7 +232,7 @@ impl Exchange {
 
     /// The bytes of one item of the stream that the last [`respond`](Self::respond) opened. Every event and message is
     /// one piece, as old clients take each chunk for one.
-    pub(crate) fn item(&mut self, item: Item, out: &mut VecDeque<Bytes>) {
+    pub(crate) fn item(&mut self, item: Item, out: &mut VecDeque<Part>) {
         let item = match item {
             Item::Failed(refusal) => {
                 let words = dialect::words(self.version, Some(self.route), &Failure::Refused(refusal));
@@ -245,10 +245,16 @@ impl Exchange {
         };
         match (item, &mut self.stream) {
             (Item::Output(_, bytes), _) if bytes.is_empty() => {}
-            (Item::Output(kind, bytes), Stream::Framed) => framed(kind, bytes, out),
-            (Item::Output(_, bytes), Stream::Raw { .. }) => out.push_back(bytes),
-            (Item::Event(event), Stream::Events) => out.extend(self.event(&event)),
-            (Item::Progress(progress), Stream::Progress) => out.extend(self.progress(&progress)),
+            (Item::Output(kind, mut bytes), Stream::Framed) => {
+                framed(kind, bytes.len(), out, |len| Part::Bytes(bytes.split_to(len)));
+            }
+            (Item::Output(_, bytes), Stream::Raw { .. }) => out.push_back(Part::Bytes(bytes)),
+            (Item::Spliced { kind, source, len }, Stream::Framed) => {
+                framed(kind, len, out, |len| Part::Source { source, len });
+            }
+            (Item::Spliced { source, len, .. }, Stream::Raw { .. }) => out.push_back(Part::Source { source, len }),
+            (Item::Event(event), Stream::Events) => out.extend(self.event(&event).map(Part::Bytes)),
+            (Item::Progress(progress), Stream::Progress) => out.extend(self.progress(&progress).map(Part::Bytes)),
             (Item::Progress(progress), Stream::Silent(error)) => {
                 if let Some(text) = progress.error {
                     error.get_or_insert(text);
@@ -500,17 +506,17 @@ fn escape(target: &str) -> String {
 }
 
 /// A frame: type, three zero bytes, length as 32-bit big-endian; then the payload as it is.
-fn framed(kind: StreamKind, bytes: Bytes, out: &mut VecDeque<Bytes>) {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let piece = rest.split_to(rest.len().min(limits::FRAME_BYTES_MAX));
-        let payload_len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+fn framed(kind: StreamKind, len: usize, out: &mut VecDeque<Part>, mut next: impl FnMut(usize) -> Part) {
+    let mut left = len;
+    while left > 0 {
+        let len = left.min(limits::FRAME_BYTES_MAX);
+        left -= len;
         let header = FrameHeader {
             stream: kind,
-            payload_len,
+            payload_len: u32::try_from(len).unwrap_or(u32::MAX),
         };
-        out.push_back(Bytes::copy_from_slice(&header.encode()));
-        out.push_back(piece);
+        out.push_back(Part::Bytes(Bytes::copy_from_slice(&header.encode())));
+        out.push_back(next(len));
     }
 }
 

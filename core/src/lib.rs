@@ -20,6 +20,7 @@
 //!         Output::Event(event) => unreachable!("{event:?}"),
 //!         Output::Transmit(len) => sent.extend_from_slice(&out[..len]),
 //!         Output::Wait(deadline) => break deadline, // until then, or until bytes come
+//!         Output::Splice { .. } => unreachable!("nothing was put into a pipe"),
 //!         Output::Shutdown | Output::Close => unreachable!("the connection persists"),
 //!     }
 //! };

@@ -8,7 +8,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use bytes::Bytes;
 
-use crate::{framing::StreamKind, model, refusal::Refusal};
+use crate::{driver::SourceId, framing::StreamKind, model, refusal::Refusal};
 
 /// The answer to one [`Call`](crate::Call).
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +82,16 @@ pub enum Item {
     Event(Box<model::Event>),
     /// Bytes a container wrote.
     Output(StreamKind, Bytes),
+    /// Bytes a container wrote that are in a pipe, and go from there to the client unseen. Without form for a client whose bytes
+    /// are changed on their way, as TLS changes them: there is no source for it.
+    Spliced {
+        /// Which stream they belong to.
+        kind: StreamKind,
+        /// The pipe, opened for this connection.
+        source: SourceId,
+        /// How many; they are there already.
+        len: usize,
+    },
     /// The work failed after its stream was opened: the last item of a progress stream.
     Failed(Refusal),
     /// A line of progress.

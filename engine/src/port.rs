@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use gantry_core::{
     Instant, Item, Reply,
-    driver::{ConnId, Direction, PipeId, TimerId},
+    driver::{ConnId, Direction, PipeId, SourceId, TimerId},
 };
 
 /// One call of one client. Never used again for another one.
@@ -41,6 +41,11 @@ pub trait Port {
     fn pause_input(&mut self, call: CallId, paused: bool);
     /// See [`Driver::open_pipe`](gantry_core::driver::Driver::open_pipe).
     fn open_pipe(&mut self, fd: OwnedFd, direction: Direction) -> PipeId;
+    /// Hands over a pipe for [`Item::Spliced`], named by the engine. Says whether this client can be served so; otherwise the
+    /// pipe has been closed. See [`Driver::open_source`](gantry_core::driver::Driver::open_source).
+    fn open_source(&mut self, call: CallId, source: SourceId, fd: OwnedFd) -> bool;
+    /// See [`Driver::end_source`](gantry_core::driver::Driver::end_source).
+    fn end_source(&mut self, call: CallId, source: SourceId, after: u64);
     /// See [`Driver::pause_pipe`](gantry_core::driver::Driver::pause_pipe).
     fn pause_pipe(&mut self, pipe: PipeId, paused: bool);
     /// See [`Driver::write_pipe`](gantry_core::driver::Driver::write_pipe).

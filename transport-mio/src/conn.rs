@@ -1,9 +1,9 @@
 //! Connections on the loop: their sockets, and what the kernel has reported of them. What happens on one is in `drive`.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use gantry_core::driver::{
-    Protocol,
+    Protocol, SourceId,
     conn::{ConnState, PeerGone, Received, Socket},
     held::Held,
     turn::Place,
@@ -14,7 +14,10 @@ use nix::{
     sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
 };
 
-use crate::limits::CONN_READ_BYTES;
+use crate::{
+    limits::CONN_READ_BYTES,
+    splice::{MSG_MORE, Sources, Spliced},
+};
 
 /// One connection.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ impl<P: Protocol> Conn<P> {
                 readable: false,
                 over: false,
                 unsent: Held::default(),
+                sources: Sources::default(),
                 blocked: false,
             },
             interest: Interest::READABLE,
@@ -69,6 +73,8 @@ pub(crate) struct Stream {
     over: bool,
     /// Handed out by the protocol, and not taken by the socket.
     unsent: Held,
+    /// Pipes whose bytes go to it, behind what is unsent.
+    pub(crate) sources: Sources,
     /// The socket took less than it was given, and has not reported room since.
     pub(crate) blocked: bool,
 }
@@ -84,7 +90,7 @@ pub(crate) struct StreamTurn<'a> {
 
 impl Socket for StreamTurn<'_> {
     fn room(&mut self) -> &mut [u8] {
-        if self.stream.unsent.is_empty() {
+        if self.stream.unsent.is_empty() && self.stream.sources.unsent() == 0 {
             &mut self.scratch[*self.filled..]
         } else {
             &mut []
@@ -95,32 +101,40 @@ impl Socket for StreamTurn<'_> {
         *self.filled += len;
     }
 
+    fn put_source(&mut self, source: SourceId, len: usize) {
+        self.stream.sources.want(source, len);
+    }
+
     /// What the socket does not take is kept.
     fn send(&mut self) -> Result<usize, PeerGone> {
         let stream = &mut *self.stream;
+        let mut sent;
         if stream.unsent.is_empty() {
             let bytes = &self.scratch[..std::mem::take(self.filled)];
-            let sent = stream.send_some(bytes)?;
+            sent = stream.send_some(bytes)?;
             if sent < bytes.len() {
                 stream.unsent.keep(&bytes[sent..]);
             }
-            Ok(sent)
         } else {
             let mut unsent = std::mem::take(&mut stream.unsent);
-            let sent = stream.send_some(unsent.rest())?;
+            sent = stream.send_some(unsent.rest())?;
             unsent.consume(sent);
             stream.unsent = unsent;
-            Ok(sent)
         }
+        if stream.unsent.is_empty() {
+            sent += stream.splice_some()?;
+        }
+        Ok(sent)
     }
 
     fn unsent(&self) -> usize {
-        self.stream.unsent.rest().len() + *self.filled
+        self.stream.unsent.rest().len() + *self.filled + self.stream.sources.unsent()
     }
 
     fn discard(&mut self) {
         *self.filled = 0;
         self.stream.unsent = Held::default();
+        self.stream.sources.discard();
     }
 
     fn shutdown(&mut self) {
@@ -173,13 +187,11 @@ impl Stream {
 
     /// Sends until all is sent or the socket is full.
     fn send_some(&mut self, bytes: &[u8]) -> Result<usize, PeerGone> {
+        let mut flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        flags.set(MSG_MORE, self.sources.unsent() > 0);
         let mut sent = 0;
         while sent < bytes.len() && !self.blocked {
-            match send(
-                self.fd.as_raw_fd(),
-                &bytes[sent..],
-                MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT,
-            ) {
+            match send(self.fd.as_raw_fd(), &bytes[sent..], flags) {
                 Ok(len) => sent += len,
                 Err(Errno::EAGAIN) => self.blocked = true,
                 Err(Errno::EINTR) => {}
@@ -191,5 +203,22 @@ impl Stream {
             }
         }
         Ok(sent)
+    }
+
+    /// Moves what a source is to give until that is all or the socket is full.
+    fn splice_some(&mut self) -> Result<usize, PeerGone> {
+        if self.blocked {
+            return Ok(0);
+        }
+        let (moved, outcome) = self.sources.splice(self.fd.as_fd());
+        match outcome {
+            Spliced::Done => {}
+            Spliced::Full => self.blocked = true,
+            Spliced::Broken => {
+                self.readable = true;
+                return Err(PeerGone);
+            }
+        }
+        Ok(moved)
     }
 }

@@ -97,8 +97,8 @@
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
-//! a descriptor; `conn` is a connection's socket; `listener` accepts; `timer` rounds time-outs; `wake` brings messages of
-//! other threads; `limits` has this transport's numbers. What every transport shares is in [`gantry_core::driver`].
+//! a descriptor; `conn` is a connection's socket; `splice` moves what the service has in a pipe to that socket unseen;
+//! `listener` accepts; `timer` rounds time-outs; `wake` brings messages of other threads; `limits` has this transport's numbers. What every transport shares is in [`gantry_core::driver`].
 //!
 //! [`Protocol`]: gantry_core::driver::Protocol
 //! [`Service`]: gantry_core::driver::Service
@@ -112,6 +112,7 @@ mod listener;
 mod pipe;
 mod reactor;
 mod server;
+mod splice;
 mod timer;
 mod wake;
 

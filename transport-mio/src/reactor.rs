@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use gantry_core::{
     Instant,
-    driver::{ConnId, Direction, Driver, PipeId, Protocol, TimerId, deadlines::Deadlines, limits::Limits, slab::Slab},
+    driver::{
+        ConnId, Direction, Driver, PipeId, Protocol, SourceId, TimerId, deadlines::Deadlines, limits::Limits,
+        slab::Slab,
+    },
 };
 use mio::{Interest, Token, unix::SourceFd};
 
@@ -198,6 +201,18 @@ impl<P: Protocol> Driver for Reactor<P> {
     fn close_pipe(&mut self, id: PipeId) {
         if let Some(pipe) = self.pipes.remove(id.0) {
             self.deregister(pipe.fd());
+        }
+    }
+
+    fn open_source(&mut self, conn: ConnId, source: SourceId, fd: OwnedFd) {
+        if let Some(conn) = self.conns.get_mut(conn.0) {
+            conn.stream.sources.open(source, fd);
+        }
+    }
+
+    fn end_source(&mut self, conn: ConnId, source: SourceId, after: u64) {
+        if let Some(conn) = self.conns.get_mut(conn.0) {
+            conn.stream.sources.end(source, after);
         }
     }
 

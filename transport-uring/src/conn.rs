@@ -6,7 +6,7 @@ use std::{
 };
 
 use gantry_core::driver::{
-    ConnId, Protocol,
+    ConnId, Protocol, SourceId,
     conn::{ConnState, Peer, PeerGone, Received, Socket},
     turn::Place,
 };
@@ -14,7 +14,7 @@ use nix::{
     errno::Errno,
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{MsgFlags, Shutdown, recv, shutdown},
+    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
 };
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     limits::{LAST_READ_BYTES, OUTPUT_COPY_MAX},
     op::{Memory, Op, OpId, Output, Owner},
     ring::{Completion, Ring, Way},
+    splice::{MSG_MORE, Sources, Spliced},
 };
 
 /// One connection.
@@ -51,6 +52,12 @@ pub(crate) struct Stream {
     progress: usize,
     /// A send has failed.
     send_failed: bool,
+    /// Pipes whose bytes go to it, behind what is being sent.
+    pub(crate) sources: Sources,
+    /// The socket has taken less than a source had for it, and has not reported room since.
+    blocked: bool,
+    /// Reports room, once.
+    room: Option<OpId>,
     /// Reports ends and hang-ups, whether the connection is read or not.
     watch: Option<OpId>,
 }
@@ -66,6 +73,9 @@ impl<P: Protocol> Conn<P> {
                 unsent: 0,
                 progress: 0,
                 send_failed: false,
+                sources: Sources::default(),
+                blocked: false,
+                room: None,
                 watch: None,
             },
             place: Place::default(),
@@ -123,7 +133,13 @@ impl<P: Protocol> Conn<P> {
                 ring.recycle(memory);
             }
         }
-        stream.send_failed || self.state.waits_to_send()
+        stream.send_failed || stream.sources.unsent() > 0 || self.state.waits_to_send()
+    }
+
+    /// Notes that the socket has room.
+    pub(crate) fn note_room(&mut self) {
+        self.stream.room = None;
+        self.stream.blocked = false;
     }
 
     /// Tells the kernel what matters from now on.
@@ -133,6 +149,9 @@ impl<P: Protocol> Conn<P> {
         let here = self.state.peer() != Peer::Gone;
         let wanted = here && self.state.wants_input();
         stream.intake.settle(ring, owner, &stream.socket, wanted);
+        if stream.blocked && stream.room.is_none() {
+            stream.room = Some(ring.room(owner, &stream.socket));
+        }
         if stream.watch.is_none() {
             stream.watch = Some(ring.watch(owner, &stream.socket, libc::POLLRDHUP));
         }
@@ -141,7 +160,10 @@ impl<P: Protocol> Conn<P> {
     /// Ends everything that is under way for it.
     pub(crate) fn abandon(mut self, ring: &mut Ring) {
         self.stream.intake.abandon(ring);
-        for op in [self.stream.sending, self.stream.watch].into_iter().flatten() {
+        let Stream {
+            sending, watch, room, ..
+        } = self.stream;
+        for op in [sending, watch, room].into_iter().flatten() {
             ring.cancel(op);
         }
     }
@@ -152,6 +174,34 @@ impl Stream {
     fn has_hung_up(&self) -> bool {
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+
+    /// Sends what the socket takes at this moment; says how much that was.
+    fn send_now(&mut self, bytes: &[u8], flags: MsgFlags) -> usize {
+        loop {
+            let flags = flags | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+            match send(self.socket.as_raw_fd(), bytes, flags) {
+                Ok(len) => return len,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return 0,
+                // EPIPE, ECONNRESET, ETIMEDOUT, …: no byte will ever reach the peer.
+                Err(_) => {
+                    self.send_failed = true;
+                    return 0;
+                }
+            }
+        }
+    }
+
+    /// Moves what a source is to give until that is all or the socket is full.
+    fn splice_some(&mut self) {
+        let (moved, outcome) = self.sources.splice(self.socket.as_fd());
+        self.progress += moved;
+        match outcome {
+            Spliced::Done => {}
+            Spliced::Full => self.blocked = true,
+            Spliced::Broken => self.send_failed = true,
+        }
     }
 
     fn recv_now(&self, room: &mut [u8], flags: MsgFlags) -> Result<usize, Errno> {
@@ -199,7 +249,7 @@ impl Drop for StreamTurn<'_> {
 
 impl Socket for StreamTurn<'_> {
     fn room(&mut self) -> &mut [u8] {
-        if self.stream.sending.is_none() {
+        if self.stream.sending.is_none() && self.stream.sources.unsent() == 0 {
             &mut self.scratch[*self.filled..]
         } else {
             &mut []
@@ -210,32 +260,52 @@ impl Socket for StreamTurn<'_> {
         *self.filled += len;
     }
 
-    /// The kernel gets the buffer itself if there is much in it, and a copy of its own if there is little.
+    fn put_source(&mut self, source: SourceId, len: usize) {
+        self.stream.sources.want(source, len);
+    }
+
+    /// The kernel gets the buffer itself if there is much in it, and a copy of its own if there is little. The header of
+    /// what a source is to give goes directly, so that nothing has to be waited for in between.
     fn send(&mut self) -> Result<usize, PeerGone> {
+        let splices = self.stream.sources.unsent() > 0;
+        let len = std::mem::take(self.filled);
+        let mut sent = 0;
+        if len > 0 && splices {
+            sent = self.stream.send_now(&self.scratch[..len], MSG_MORE);
+            self.stream.progress += sent;
+        }
         if self.stream.send_failed {
             return Err(PeerGone);
         }
-        let len = std::mem::take(self.filled);
-        if len > 0 {
+        if sent < len {
             let output = if len <= OUTPUT_COPY_MAX {
-                Output::new(self.scratch[..len].into(), len)
+                Output::new(self.scratch[sent..len].into(), len - sent)
             } else {
                 let fresh = self.ring.output_buffer();
-                Output::new(std::mem::replace(self.scratch, fresh), len)
+                let mut output = Output::new(std::mem::replace(self.scratch, fresh), len);
+                output.advance(sent);
+                output
             };
-            self.stream.unsent = len;
+            self.stream.unsent = len - sent;
             self.stream.sending = Some(self.ring.send(Owner::Conn(self.id), &self.stream.socket, output));
+        }
+        if splices && self.stream.sending.is_none() && !self.stream.blocked {
+            self.stream.splice_some();
+            if self.stream.send_failed {
+                return Err(PeerGone);
+            }
         }
         Ok(std::mem::take(&mut self.stream.progress))
     }
 
     fn unsent(&self) -> usize {
-        self.stream.unsent + *self.filled
+        self.stream.unsent + *self.filled + self.stream.sources.unsent()
     }
 
     fn discard(&mut self) {
         *self.filled = 0;
         self.stream.unsent = 0;
+        self.stream.sources.discard();
         if let Some(op) = self.stream.sending {
             self.ring.cancel(op);
         }

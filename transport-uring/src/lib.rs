@@ -111,7 +111,8 @@
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
-//! a descriptor; `conn` is a connection's socket; `listener` accepts; `intake` decides when a source is read. `ring` hands
+//! a descriptor; `conn` is a connection's socket; `splice` moves what the service has in a pipe to that socket unseen, without
+//! the ring; `listener` accepts; `intake` decides when a source is read. `ring` hands
 //! over and collects, `op` is what is under way, `buffer` is the pool; `probe` says what the kernel refuses. `timer` has
 //! time-outs; `wake` brings messages of other threads; `limits` has this transport's numbers. Unsafe code is in `ring` and
 //! `buffer` alone. What every transport shares is in [`gantry_core::driver`].
@@ -132,6 +133,9 @@ mod probe;
 mod reactor;
 mod ring;
 mod server;
+// The very same file: a splice is a system call of its own with every transport.
+#[path = "../../transport-mio/src/splice.rs"]
+mod splice;
 mod timer;
 // The very same file: nothing in it knows how a transport waits.
 #[path = "../../transport-mio/src/wake.rs"]

@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Accept,
     /// Receive or read into a buffer that the kernel chooses.
     Read(Size),
+    /// Report once that the socket has room.
+    Room,
     Send,
     /// Report what happens to the descriptor, until told otherwise.
     Watch,

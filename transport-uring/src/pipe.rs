@@ -276,7 +276,7 @@ impl<P: Protocol> Reactor<P> {
                     self.ring.recycle(op.memory);
                 }
             }
-            Kind::Accept | Kind::Send => {}
+            Kind::Accept | Kind::Room | Kind::Send => {}
         }
         self.queue_pipe(id);
     }

@@ -6,7 +6,10 @@ use std::{collections::VecDeque, os::fd::OwnedFd};
 use bytes::Bytes;
 use gantry_core::{
     Instant,
-    driver::{ConnId, Direction, Driver, PipeId, Protocol, TimerId, deadlines::Deadlines, limits::Limits, slab::Slab},
+    driver::{
+        ConnId, Direction, Driver, PipeId, Protocol, SourceId, TimerId, deadlines::Deadlines, limits::Limits,
+        slab::Slab,
+    },
 };
 
 use crate::{buffer::Size, conn::Conn, listener::Listener, op::Owner, pipe::Pipe, probe::Refused, ring::Ring};
@@ -172,6 +175,18 @@ impl<P: Protocol> Driver for Reactor<P> {
 
     fn close_pipe(&mut self, id: PipeId) {
         self.remove_pipe(id);
+    }
+
+    fn open_source(&mut self, conn: ConnId, source: SourceId, fd: OwnedFd) {
+        if let Some(conn) = self.conns.get_mut(conn.0) {
+            conn.stream.sources.open(source, fd);
+        }
+    }
+
+    fn end_source(&mut self, conn: ConnId, source: SourceId, after: u64) {
+        if let Some(conn) = self.conns.get_mut(conn.0) {
+            conn.stream.sources.end(source, after);
+        }
     }
 
     fn set_timer(&mut self, timer: TimerId, at: Option<Instant>) {

@@ -168,6 +168,12 @@ impl Ring {
         self.start(owner, Kind::Watch, file, Memory::None, entry)
     }
 
+    /// Reports that a socket has room, or has failed, once.
+    pub(crate) fn room(&mut self, owner: Owner, socket: &Arc<OwnedFd>) -> OpId {
+        let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build();
+        self.start(owner, Kind::Room, socket, Memory::None, entry)
+    }
+
     /// Writes what `memory` holds, or a part of it.
     pub(crate) fn write(&mut self, owner: Owner, file: &Arc<OwnedFd>, memory: Memory) -> OpId {
         let bytes = memory.bytes();

@@ -50,6 +50,7 @@ fn serve(mut received: &[u8]) -> String {
             }
             Output::Event(event) => panic!("{event:?}"),
             Output::Transmit(len) => sent.extend_from_slice(&out[..len]),
+            Output::Splice { .. } => unreachable!("nothing was put into a pipe"),
             Output::Wait(_) if received.is_empty() => break,
             Output::Wait(_) => {
                 let taken = connection.handle_input(now, received);

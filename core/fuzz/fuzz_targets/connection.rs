@@ -85,6 +85,7 @@ fuzz_target!(|bytes: &[u8]| {
                     }
                 }
                 Output::Transmit(len) => assert!(len > 0 && len <= room && !is_shut && !is_closed),
+                Output::Splice { .. } => unreachable!("nothing was put into a pipe"),
                 Output::Shutdown => {
                     assert!(!is_shut && !is_closed);
                     is_shut = true;

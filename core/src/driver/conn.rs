@@ -15,7 +15,7 @@
 use core::time::Duration;
 
 use super::{
-    Output, Protocol,
+    Output, Protocol, SourceId,
     held::Held,
     limits::{CLOSE_LINGER, GONE_LINGER, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER, OUTPUT_ROOM_MIN},
     turn::Budget,
@@ -29,6 +29,9 @@ pub trait Socket {
 
     /// The first `len` bytes of the room are output now.
     fn put(&mut self, len: usize);
+
+    /// The next `len` bytes of a source are output now, behind what has been put; there is no room before they are sent.
+    fn put_source(&mut self, source: SourceId, len: usize);
 
     /// Sends what has been put, or goes on with what waits, as far as possible. Returns the bytes that the socket has
     /// taken since this was called last.
@@ -266,6 +269,14 @@ impl<P: Protocol> ConnState<P> {
                 Output::Event(event) => {
                     budget.spend_step();
                     return Some(Step::Event(event));
+                }
+                Output::Splice { source, len } => {
+                    assert!(
+                        0 < len && 0 < room_len,
+                        "the protocol splices {len} bytes, asked with {room_len} of room"
+                    );
+                    socket.put_source(source, len);
+                    self.send(now, socket, budget);
                 }
                 Output::Transmit(len) => {
                     assert!(

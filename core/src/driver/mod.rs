@@ -68,6 +68,14 @@ pub trait Protocol {
 pub enum Output<E> {
     /// Tell the service.
     Event(E),
+    /// Send the next bytes of a pipe behind what was transmitted; all of them before anything else. They never pass
+    /// through the protocol's memory, nor through the transport's (splice(2)).
+    Splice {
+        /// A pipe that was opened for this connection with [`Driver::open_source`].
+        source: SourceId,
+        /// How many. They are in the pipe already. Never 0.
+        len: usize,
+    },
     /// Send `out[..n]`; all of it before anything else. `n` is never 0.
     Transmit(usize),
     /// Nothing to do until there is input, a command, or this deadline has come.
@@ -89,6 +97,10 @@ pub struct ListenerId(pub u64);
 /// A descriptor that was handed to a transport with [`Driver::open_pipe`]. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PipeId(pub u64);
+
+/// A pipe whose bytes go to one connection unseen, named by the service itself. Never used again on that connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u64);
 
 /// A timer of the service, named by the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +141,17 @@ pub trait Driver {
 
     /// Closes a pipe now. [`Service::pipe_closed`] is not called for it.
     fn close_pipe(&mut self, pipe: PipeId);
+
+    /// Hands over the reading end of a pipe whose bytes go to one connection only, by [`Output::Splice`]. It belongs to
+    /// that connection and is closed with it, which its writer notices.
+    ///
+    /// **Whoever has the protocol say [`Output::Splice`] knows that the bytes are in the pipe.** A connection whose pipe ends
+    /// before them is cut off, as nothing else could be sent in their place.
+    fn open_source(&mut self, conn: ConnId, source: SourceId, fd: Self::Fd);
+
+    /// Closes a source once `after` bytes have been taken out of it since it was opened; what is left in it is lost. An
+    /// unknown one is ignored.
+    fn end_source(&mut self, conn: ConnId, source: SourceId, after: u64);
 
     /// Sets, moves or (with `None`) clears the one deadline of `timer`.
     fn set_timer(&mut self, timer: TimerId, at: Option<Instant>);

@@ -114,6 +114,15 @@ fn items(call: &Call) -> Vec<Item> {
     }
 }
 
+/// The bytes of parts none of which is in a pipe.
+fn bytes(parts: &VecDeque<Part>) -> Vec<u8> {
+    let bytes = |part: &Part| match part {
+        Part::Bytes(bytes) => bytes.to_vec(),
+        Part::Source { .. } => panic!("{part:?}"),
+    };
+    parts.iter().flat_map(bytes).collect()
+}
+
 /// Everything a client gets: the final head, and all bytes of the body.
 fn answer(exchange: &mut Exchange, call: &Call) -> (Response, Vec<u8>) {
     let response = exchange.respond(reply(call));
@@ -121,7 +130,7 @@ fn answer(exchange: &mut Exchange, call: &Call) -> (Response, Vec<u8>) {
     for item in items(call) {
         exchange.item(item, &mut out);
     }
-    let streamed: Vec<u8> = out.iter().flatten().copied().collect();
+    let streamed = bytes(&out);
     match &response.body {
         ResponseBody::Later => {
             assert!(out.is_empty(), "nothing is told before the end");

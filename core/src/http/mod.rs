@@ -16,6 +16,7 @@ pub use self::{
     body::{BodyLength, Portion},
     chunked::ChunkedDecoder,
     head::{HeadScanner, Headers, HttpVersion, ParsedHead, RequestHead, Scan, parse_head},
+    queue::Part,
     server::{Request, Server, ServerEvent},
     write::{Answer, AnswerBody},
 };

@@ -15,7 +15,7 @@ use crate::{
     http::{
         body::{BodyLength, BodyReader, Portion},
         head::{HeadScanner, HttpVersion, ParsedHead, RequestHead, Scan, parse_head},
-        queue::OutputQueue,
+        queue::{OutputQueue, Part},
         write::{Answer, AnswerBody, CONTINUE, Framing, Persistence, is_bodiless, standard_reason, write_head},
     },
     limits::Limits,
@@ -213,7 +213,7 @@ impl Server {
     ///
     /// # Errors
     /// No stream is open.
-    pub fn send(&mut self, parts: impl IntoIterator<Item = Bytes, IntoIter: Clone>) -> Result<(), OutOfTurn> {
+    pub fn send(&mut self, parts: impl IntoIterator<Item = Part, IntoIter: Clone>) -> Result<(), OutOfTurn> {
         let parts = parts.into_iter();
         match self.cycle.outbound {
             Outbound::Stream if self.exchange.is_head => {}
@@ -222,11 +222,11 @@ impl Server {
                 // An empty chunk would end the body.
                 if len > 0 {
                     self.queue.push_slice(format!("{len:x}\r\n").as_bytes());
-                    parts.for_each(|part| self.queue.push(part));
+                    parts.for_each(|part| self.queue.push_part(part));
                     self.queue.push_slice(b"\r\n");
                 }
             }
-            Outbound::Stream | Outbound::Raw => parts.for_each(|part| self.queue.push(part)),
+            Outbound::Stream | Outbound::Raw => parts.for_each(|part| self.queue.push_part(part)),
             _ => return Err(OutOfTurn),
         }
         Ok(())
@@ -660,9 +660,11 @@ impl Protocol for Server {
             return Output::Close;
         }
         if !out.is_empty() && !self.queue.is_empty() {
-            let sent = self.queue.fill(out);
             self.queued_since = Some(now);
-            return Output::Transmit(sent);
+            return match self.queue.take_source() {
+                Some((source, len)) => Output::Splice { source, len },
+                None => Output::Transmit(self.queue.fill(out)),
+            };
         }
         self.note_time(now);
         if self.queue.is_empty() && self.cycle.outbound == Outbound::Closing {

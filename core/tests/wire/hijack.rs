@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use gantry_core::{Event, Limits, Reply, driver::Protocol};
+use gantry_core::{Event, Item, Limits, Reply, driver::Protocol, framing::StreamKind};
 
-use super::scenario::{FIRST, PING, Scenario, UPGRADE, attach, obliging, passive};
+use super::scenario::{FIRST, PING, PIPE, Scenario, UPGRADE, attach, obliging, passive};
 
 #[test]
 fn the_two_heads() {
@@ -39,6 +39,35 @@ fn the_two_heads() {
             "{name}: no chunks"
         );
     }
+}
+
+#[test]
+fn what_is_in_a_pipe_keeps_its_place_and_its_room() {
+    let spliced = |len| Item::Spliced {
+        kind: StreamKind::Stdout,
+        source: PIPE,
+        len,
+    };
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(attach("c", UPGRADE)).take_text();
+    scenario.send(FIRST, "a");
+    scenario.connection.send(FIRST, spliced(3)).unwrap();
+    scenario.send(FIRST, "b");
+    assert_eq!(
+        scenario.take_text(),
+        "\u{1}\0\0\0\0\0\0\u{1}a\u{1}\0\0\0\0\0\0\u{3}~~~\u{1}\0\0\0\0\0\0\u{1}b"
+    );
+    // It holds no memory, and yet a client that does not read gets no more of it promised.
+    scenario.write_bytes = 0;
+    assert!(scenario.connection.has_room(FIRST));
+    let len = Limits::default().output_high_water;
+    scenario.connection.send(FIRST, spliced(len)).unwrap();
+    assert!(!scenario.connection.has_room(FIRST));
+    scenario.drive();
+    assert_eq!(scenario.connection.output_queued(), len + 8);
+    scenario.write_bytes = 100;
+    scenario.finish(FIRST);
+    assert!(scenario.is_shut && scenario.sent.len() == len + 8);
 }
 
 #[test]

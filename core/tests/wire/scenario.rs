@@ -5,9 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use gantry_core::{
     Call, Connection, Event, Instant, Item, Limits, Refusal, Reply, RequestId,
-    driver::{Output, Protocol},
+    driver::{Output, Protocol, SourceId},
     framing::StreamKind,
 };
+
+/// Where spliced output comes from.
+pub(crate) const PIPE: SourceId = SourceId(3);
 
 /// What the daemon of a scenario does by itself when it is told something.
 pub(crate) type Daemon = fn(&mut Connection, &Event);
@@ -139,6 +142,11 @@ impl Scenario {
                     assert!(!self.is_closed, "{event:?} after the end");
                     (self.daemon)(&mut self.connection, &event);
                     self.events.push(event);
+                }
+                // The pipe of the scenario is full of tildes.
+                Output::Splice { source, len } => {
+                    assert!(source == PIPE && len > 0 && !self.is_shut && !self.is_closed && !out.is_empty());
+                    self.sent.resize(self.sent.len() + len, b'~');
                 }
                 Output::Transmit(len) => {
                     assert!(len > 0 && !self.is_shut && !self.is_closed, "{len} bytes after FIN");

@@ -17,7 +17,7 @@ use std::{
 
 use gantry_core::{
     Instant,
-    driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, TimerId},
+    driver::{ConnId, Driver, ListenerId, Output, PipeId, Protocol, Service, SourceId, TimerId},
 };
 use transport::{Limits, Mailbox, Reactor, Server};
 
@@ -36,6 +36,8 @@ pub struct Wire {
     /// When to say [`Said::Timeout`], once.
     pub deadline: Option<Instant>,
     out: VecDeque<u8>,
+    /// Behind `out`: so much of a source, and bytes behind that.
+    spliced: VecDeque<(SourceId, usize, Vec<u8>)>,
     said: VecDeque<Said>,
     finish: Finish,
     closing: bool,
@@ -73,6 +75,7 @@ impl Wire {
             take_max: usize::MAX,
             deadline: None,
             out: VecDeque::new(),
+            spliced: VecDeque::new(),
             said: VecDeque::new(),
             finish: Finish::No,
             closing: false,
@@ -94,7 +97,15 @@ impl Wire {
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
-        self.out.extend(bytes);
+        match self.spliced.back_mut() {
+            Some((_, _, behind)) => behind.extend(bytes),
+            None => self.out.extend(bytes),
+        }
+    }
+
+    /// Sends so much of a source behind what was sent before.
+    pub fn splice(&mut self, source: SourceId, len: usize) {
+        self.spliced.push_back((source, len, Vec::new()));
     }
 
     /// Ends our direction behind what is queued.
@@ -135,6 +146,7 @@ impl Protocol for Wire {
     fn handle_reset(&mut self, _now: Instant) {
         self.said.push_back(Said::Reset);
         self.out.clear();
+        self.spliced.clear();
         self.closing = true;
     }
 
@@ -161,6 +173,15 @@ impl Protocol for Wire {
             }
             return Output::Transmit(len);
         }
+        if !out.is_empty()
+            && let Some((source, len, behind)) = self.spliced.pop_front()
+        {
+            self.out.extend(behind);
+            return Output::Splice { source, len };
+        }
+        if !self.spliced.is_empty() {
+            return Output::Wait(self.deadline);
+        }
         if self.out.is_empty() && self.finish == Finish::Wanted {
             self.finish = Finish::Said;
             return Output::Shutdown;
@@ -173,7 +194,8 @@ impl Protocol for Wire {
     }
 
     fn output_queued(&self) -> usize {
-        self.out.len()
+        let spliced = self.spliced.iter().map(|(_, len, behind)| len + behind.len());
+        self.out.len() + spliced.sum::<usize>()
     }
 
     fn wants_input(&self) -> bool {

@@ -8,6 +8,7 @@ mod common;
 mod many;
 mod pipes;
 mod sockets;
+mod splice;
 mod turns;
 
 /// What it means that there can be no loop.

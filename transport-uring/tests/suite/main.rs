@@ -13,6 +13,8 @@ mod many;
 mod pipes;
 #[path = "../../../transport-mio/tests/suite/sockets.rs"]
 mod sockets;
+#[path = "../../../transport-mio/tests/suite/splice.rs"]
+mod splice;
 #[path = "../../../transport-mio/tests/suite/turns.rs"]
 mod turns;
 

@@ -15,6 +15,10 @@ struct Fake {
     put: usize,
     /// What the socket refused.
     waits: Vec<u8>,
+    /// Bytes of [`PIPE`] that are to be sent behind that.
+    owed: usize,
+    /// What [`PIPE`] has given.
+    piped: usize,
     /// How much the socket takes.
     room: usize,
     peer_gone: bool,
@@ -38,6 +42,8 @@ impl Fake {
             scratch: vec![0; scratch],
             put: 0,
             waits: Vec::new(),
+            owed: 0,
+            piped: 0,
             room: usize::MAX,
             peer_gone: false,
             sent: Vec::new(),
@@ -48,9 +54,16 @@ impl Fake {
     }
 }
 
+/// Where spliced bytes come from: each is its place in the pipe.
+const PIPE: SourceId = SourceId(7);
+
+fn piped(place: usize) -> u8 {
+    place as u8 | 0x80
+}
+
 impl Socket for Fake {
     fn room(&mut self) -> &mut [u8] {
-        if self.waits.is_empty() {
+        if self.waits.is_empty() && self.owed == 0 {
             &mut self.scratch[self.put..]
         } else {
             &mut []
@@ -59,6 +72,11 @@ impl Socket for Fake {
 
     fn put(&mut self, len: usize) {
         self.put += len;
+    }
+
+    fn put_source(&mut self, source: SourceId, len: usize) {
+        assert_eq!((source, self.owed), (PIPE, 0), "one splice at a time");
+        self.owed = len;
     }
 
     fn send(&mut self) -> Result<usize, PeerGone> {
@@ -71,16 +89,22 @@ impl Socket for Fake {
         let len = self.waits.len().min(self.room);
         self.room -= len;
         self.sent.extend(self.waits.drain(..len));
-        Ok(len)
+        let spliced = self.owed.min(self.room);
+        self.room -= spliced;
+        self.owed -= spliced;
+        self.sent.extend((self.piped..self.piped + spliced).map(piped));
+        self.piped += spliced;
+        Ok(len + spliced)
     }
 
     fn unsent(&self) -> usize {
-        self.waits.len() + self.put
+        self.waits.len() + self.put + self.owed
     }
 
     fn discard(&mut self) {
         self.put = 0;
         self.waits.clear();
+        self.owed = 0;
     }
 
     fn shutdown(&mut self) {
@@ -426,7 +450,102 @@ fn a_turn_ends_when_its_share_is_used_up() {
     assert!((SERVE_BYTES / 2..=SERVE_BYTES + 50_000).contains(&(took * 2)), "{took}");
 }
 
+/// Says bytes and lengths of what is in [`PIPE`], in turn.
+#[derive(Debug)]
+struct Mixed(VecDeque<Spoken>);
+
+#[derive(Debug, Clone)]
+enum Spoken {
+    Bytes(Vec<u8>),
+    Piped(usize),
+}
+
+impl Protocol for Mixed {
+    type Event = ();
+
+    fn handle_input(&mut self, _: Instant, bytes: &[u8]) -> usize {
+        bytes.len()
+    }
+
+    fn handle_eof(&mut self, _: Instant) {}
+
+    fn handle_reset(&mut self, _: Instant) {}
+
+    fn handle_timeout(&mut self, _: Instant) {}
+
+    fn poll_output(&mut self, _: Instant, out: &mut [u8]) -> Output<()> {
+        match self.0.pop_front() {
+            None => Output::Wait(None),
+            Some(spoken) if out.is_empty() => {
+                self.0.push_front(spoken);
+                Output::Wait(None)
+            }
+            Some(Spoken::Piped(len)) => Output::Splice { source: PIPE, len },
+            Some(Spoken::Bytes(mut bytes)) => {
+                let rest = bytes.split_off(bytes.len().min(out.len()));
+                if !rest.is_empty() {
+                    self.0.push_front(Spoken::Bytes(rest));
+                }
+                out[..bytes.len()].copy_from_slice(&bytes);
+                Output::Transmit(bytes.len())
+            }
+        }
+    }
+
+    fn output_queued(&self) -> usize {
+        let len = |spoken: &Spoken| match spoken {
+            Spoken::Bytes(bytes) => bytes.len(),
+            Spoken::Piped(len) => *len,
+        };
+        self.0.iter().map(len).sum()
+    }
+
+    fn wants_input(&self) -> bool {
+        true
+    }
+}
+
 proptest! {
+    /// What is spliced comes between the bytes before and behind it, however little the socket takes.
+    #[test]
+    fn spliced_bytes_keep_their_place(
+        spoken in prop::collection::vec(prop_oneof![
+            prop::collection::vec(0u8..0x80, 1..300).prop_map(Spoken::Bytes),
+            (1usize..100_000).prop_map(Spoken::Piped),
+        ], 1..12),
+        rooms in prop::collection::vec(0usize..60_000, 0..20),
+    ) {
+        let mut place = 0;
+        let mut wanted = Vec::new();
+        for spoken in &spoken {
+            match spoken {
+                Spoken::Bytes(bytes) => wanted.extend(bytes),
+                Spoken::Piped(len) => {
+                    wanted.extend((place..place + len).map(piped));
+                    place += len;
+                }
+            }
+        }
+        let mut conn = ConnState::new(Mixed(spoken.into()));
+        let mut socket = Fake::new(2 * OUTPUT_ROOM_MIN);
+        let mut writable = 0;
+        for room in rooms.into_iter().chain([usize::MAX]) {
+            socket.room = room;
+            let mut budget = Budget::new();
+            loop {
+                match conn.step(Instant::default(), &mut socket, &mut budget) {
+                    Step::Wait => break,
+                    Step::Spent => budget = Budget::new(),
+                    Step::Writable => writable += 1,
+                    Step::Event(()) | Step::Close => prop_assert!(false, "nobody has ended"),
+                }
+            }
+            prop_assert_eq!(conn.queued(&socket), wanted.len() - socket.sent.len());
+        }
+        prop_assert_eq!(&socket.sent, &wanted);
+        prop_assert_eq!(writable > 0, wanted.len() >= OUTPUT_HIGH_WATER);
+    }
+
     /// However the input is cut, the protocol nibbles and the socket takes, the same bytes come back.
     #[test]
     fn any_cut_gives_the_same_bytes(

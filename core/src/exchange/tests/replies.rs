@@ -1,12 +1,12 @@
 //! Replies and stream items, byte for byte where it matters.
 
-use alloc::{collections::VecDeque, format, string::String, vec::Vec};
+use alloc::{collections::VecDeque, format, string::String, vec, vec::Vec};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{super::*, ID, PLAIN, answer, begin, content_type, text};
-use crate::model;
+use super::{super::*, ID, PLAIN, answer, begin, bytes, content_type, text};
+use crate::{driver::SourceId, model};
 
 /// Status and body of the answer to a request without body.
 fn exchange(method: &str, target: &str) -> (Response, String) {
@@ -230,9 +230,9 @@ fn output_is_framed_or_raw() {
         ] {
             exchange.item(Item::Output(kind, Bytes::from(text)), &mut out);
         }
-        assert_eq!(out.iter().flatten().copied().collect::<Vec<_>>(), expected, "{target}");
+        assert_eq!(bytes(&out), expected, "{target}");
         assert!(
-            out.iter().all(|piece| !piece.is_empty()),
+            out.iter().all(|part| part.len() > 0),
             "an empty piece would end a chunked body"
         );
         let keys = exchange.detach_keys().is_some();
@@ -294,6 +294,48 @@ fn events_by_version() {
     );
 }
 
+#[test]
+fn spliced_output_gets_the_same_headers_and_no_bytes() {
+    let source = |len| Part::Source {
+        source: SourceId(4),
+        len,
+    };
+    let header = |len: usize| {
+        let payload_len = u32::try_from(len).expect("a frame");
+        let header = FrameHeader {
+            stream: StreamKind::Stderr,
+            payload_len,
+        };
+        Part::Bytes(Bytes::copy_from_slice(&header.encode()))
+    };
+    const FRAME: usize = limits::FRAME_BYTES_MAX;
+    let rows = [
+        ("1.24", false, 3, vec![header(3), source(3)]),
+        (
+            "1.24",
+            false,
+            FRAME + 1,
+            vec![header(FRAME), source(FRAME), header(1), source(1)],
+        ),
+        ("1.24", false, 0, vec![]),
+        ("1.24", true, 3, vec![source(3)]),
+        ("1.5", false, 3, vec![source(3)]),
+    ];
+    for (version, tty, len, expected) in rows {
+        let mut exchange = begin("POST", &format!("/v{version}/containers/x/attach?stderr=1"), None).expect(version);
+        exchange.call(b"").expect(version);
+        exchange.respond(Reply::Attached { tty });
+        let mut out = VecDeque::new();
+        let item = Item::Spliced {
+            kind: StreamKind::Stderr,
+            source: SourceId(4),
+            len,
+        };
+        exchange.item(item, &mut out);
+        assert_eq!(Vec::from(out), expected, "{version} {tty} {len}");
+    }
+}
+
 fn progress(version: &str, route: &str, messages: &[Value]) -> (Response, Vec<String>) {
     let mut exchange = begin("POST", &format!("/v{version}{route}"), None).expect(route);
     exchange.call(b"").expect(route);
@@ -305,7 +347,7 @@ fn progress(version: &str, route: &str, messages: &[Value]) -> (Response, Vec<St
     }
     let pieces = out
         .iter()
-        .map(|piece| String::from_utf8_lossy(piece).into_owned())
+        .map(|part| String::from_utf8(bytes(&[part.clone()].into())).expect("text"))
         .collect();
     (exchange.finish().unwrap_or(response), pieces)
 }

@@ -37,6 +37,11 @@ impl Channel {
         }
     }
 
+    /// Whether bytes may go to the client unseen.
+    pub(crate) fn splices(&self) -> bool {
+        matches!(self, Self::Clear(_))
+    }
+
     fn protocol(&self) -> &dyn Protocol<Event = Event> {
         match self {
             Self::Clear(connection) => connection,

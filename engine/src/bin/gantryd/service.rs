@@ -6,7 +6,7 @@ use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc};
 use bytes::Bytes;
 use gantry_core::{
     Event, Instant, Item, Reply, RequestId,
-    driver::{ConnId, Direction, Driver, ListenerId, PipeId, Service, TimerId},
+    driver::{ConnId, Direction, Driver, ListenerId, PipeId, Service, SourceId, TimerId},
 };
 use gantry_engine::{CallId, Engine, Message, Port};
 use nix::sys::signal::Signal;
@@ -314,6 +314,20 @@ where
 
     fn open_pipe(&mut self, fd: OwnedFd, direction: Direction) -> PipeId {
         self.driver.open_pipe(fd, direction)
+    }
+
+    fn open_source(&mut self, call: CallId, source: SourceId, fd: OwnedFd) -> bool {
+        // Pipes are on the first loop.
+        let here = GateId::of(call.conn).is_none();
+        let splices = here && self.driver.protocol(call.conn).is_some_and(|channel| channel.splices());
+        if splices {
+            self.driver.open_source(call.conn, source, fd);
+        }
+        splices
+    }
+
+    fn end_source(&mut self, call: CallId, source: SourceId, after: u64) {
+        self.driver.end_source(call.conn, source, after);
     }
 
     fn pause_pipe(&mut self, pipe: PipeId, paused: bool) {

@@ -251,6 +251,11 @@ impl<P: Protocol> Protocol for Tls<P> {
                     let given = self.session.writer().write_all(&out[..len]);
                     given.expect("a session without a buffer limit takes everything");
                 }
+                // What is not seen cannot be encrypted; `Channel::splices` says so to whoever might ask for it.
+                Output::Splice { .. } => {
+                    debug_assert!(false, "nothing is spliced through TLS");
+                    self.ours = Ours::Closing;
+                }
                 Output::Wait(_) if self.ours == Ours::Failed => self.ours = Ours::Closing,
                 Output::Wait(deadline) => {
                     return Output::Wait(deadline.into_iter().chain(self.handshake_deadline).min());

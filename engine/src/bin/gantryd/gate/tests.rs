@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use gantry_core::{
     Instant,
-    driver::{Direction, Output, Protocol},
+    driver::{Direction, Output, Protocol, SourceId},
     framing::StreamKind,
 };
 
@@ -54,6 +54,12 @@ impl Driver for Memory {
 
     fn close_pipe(&mut self, _: PipeId) {}
 
+    fn open_source(&mut self, _: ConnId, _: SourceId, _: OwnedFd) {
+        unreachable!("a gate has no pipes")
+    }
+
+    fn end_source(&mut self, _: ConnId, _: SourceId, _: u64) {}
+
     fn set_timer(&mut self, _: TimerId, _: Option<Instant>) {}
 }
 
@@ -97,7 +103,7 @@ impl Scene {
             match channel.poll_output(Instant::default(), &mut out[filled..]) {
                 Output::Event(event) => self.gate.event(&mut self.driver, CONN, event),
                 Output::Transmit(len) => filled += len,
-                Output::Wait(_) | Output::Shutdown | Output::Close => break,
+                Output::Splice { .. } | Output::Wait(_) | Output::Shutdown | Output::Close => break,
             }
         }
         out.truncate(filled);

@@ -241,6 +241,7 @@ impl Pair {
             let mut out = vec![0; self.cut()];
             match self.server.poll_output(NOW, &mut out) {
                 Output::Event(_) => {}
+                Output::Splice { .. } => panic!("nothing is spliced through TLS"),
                 Output::Transmit(len) => self.client_reads(&out[..len]),
                 Output::Wait(_) => break,
                 Output::Shutdown => self.shutdown = true,
