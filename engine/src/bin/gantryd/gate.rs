@@ -13,7 +13,7 @@ use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc};
 
 use gantry_core::{
     Call, Event, Item, Misuse, Reply, RequestId,
-    driver::{ConnId, Driver, ListenerId, PipeId, Service, TimerId},
+    driver::{ConnId, Driver, ListenerId, PipeId, Service, SourceId, TimerId},
 };
 
 use crate::{channel::Channel, front::Front};
@@ -63,7 +63,12 @@ impl GateId {
 #[derive(Debug)]
 pub(crate) enum FromGate {
     /// The protocol said something.
-    Event(ConnId, Event),
+    Event {
+        conn: ConnId,
+        event: Event,
+        /// Bytes may go to this client unseen.
+        splices: bool,
+    },
     /// So many bytes of output have been taken.
     Taken(ConnId, usize),
     /// The connection is gone.
@@ -75,6 +80,10 @@ pub(crate) enum FromGate {
 pub(crate) enum ToGate {
     /// Something to be done for a request.
     Command(ConnId, RequestId, Command),
+    /// See [`Driver::end_source`].
+    EndSource(ConnId, SourceId, u64),
+    /// See [`Driver::open_source`].
+    OpenSource(ConnId, SourceId, OwnedFd),
     /// So many bytes of input have reached the engine.
     Taken(ConnId, usize),
     /// Leave the loop.
@@ -115,6 +124,7 @@ impl Command {
 pub(crate) fn weight(item: &Item) -> usize {
     match item {
         Item::Output(_, bytes) => bytes.len(),
+        Item::Spliced { len, .. } => *len,
         _ => ITEM_BYTES,
     }
 }
@@ -193,7 +203,12 @@ where
             }
             _ => {}
         }
-        (self.post)(FromGate::Event(self.id.global(conn), event));
+        let splices = channel.splices();
+        (self.post)(FromGate::Event {
+            conn: self.id.global(conn),
+            event,
+            splices,
+        });
     }
 
     fn writable(&mut self, _: &mut D, conn: ConnId) {
@@ -231,6 +246,8 @@ where
                     self.report(conn);
                 }
             }
+            ToGate::EndSource(conn, source, after) => driver.end_source(conn, source, after),
+            ToGate::OpenSource(conn, source, fd) => driver.open_source(conn, source, fd),
             ToGate::Taken(conn, bytes) => {
                 let Some(flow) = self.conns.get_mut(&conn) else { return };
                 let was_held_up = flow.untaken > INPUT_WINDOW;

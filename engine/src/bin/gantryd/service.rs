@@ -51,6 +51,8 @@ struct Client {
     calls: Vec<RequestId>,
     /// Bytes of output on their way to its gate; always 0 on the first loop.
     in_flight: usize,
+    /// Bytes may go to it unseen.
+    splices: bool,
 }
 
 impl Daemon {
@@ -134,7 +136,8 @@ impl Daemon {
         D: Driver<Protocol = Channel, Fd = OwnedFd>,
     {
         match said {
-            FromGate::Event(conn, event) => {
+            FromGate::Event { conn, event, splices } => {
+                self.clients.open.entry(conn).or_default().splices = splices;
                 let input = match &event {
                     Event::Body { bytes, .. } | Event::Input { bytes, .. } => bytes.len(),
                     _ => 0,
@@ -180,8 +183,13 @@ where
     type Message = Note;
 
     fn accept(&mut self, driver: &mut D, conn: ConnId, listener: ListenerId) -> Channel {
-        self.clients.open.insert(conn, Client::default());
-        self.front.accept(listener, driver.now())
+        let channel = self.front.accept(listener, driver.now());
+        let client = Client {
+            splices: channel.splices(),
+            ..Client::default()
+        };
+        self.clients.open.insert(conn, client);
+        channel
     }
 
     fn event(&mut self, driver: &mut D, conn: ConnId, event: Event) {
@@ -317,17 +325,20 @@ where
     }
 
     fn open_source(&mut self, call: CallId, source: SourceId, fd: OwnedFd) -> bool {
-        // Pipes are on the first loop.
-        let here = GateId::of(call.conn).is_none();
-        let splices = here && self.driver.protocol(call.conn).is_some_and(|channel| channel.splices());
-        if splices {
-            self.driver.open_source(call.conn, source, fd);
+        let splices = self.clients.open.get(&call.conn).is_some_and(|client| client.splices);
+        match GateId::of(call.conn) {
+            _ if !splices => {}
+            None => self.driver.open_source(call.conn, source, fd),
+            Some((gate, conn)) => self.clients.tell_gate(gate, ToGate::OpenSource(conn, source, fd)),
         }
         splices
     }
 
     fn end_source(&mut self, call: CallId, source: SourceId, after: u64) {
-        self.driver.end_source(call.conn, source, after);
+        match GateId::of(call.conn) {
+            None => self.driver.end_source(call.conn, source, after),
+            Some((gate, conn)) => self.clients.tell_gate(gate, ToGate::EndSource(conn, source, after)),
+        }
     }
 
     fn pause_pipe(&mut self, pipe: PipeId, paused: bool) {

@@ -19,6 +19,8 @@ use super::*;
 #[derive(Default)]
 struct Memory {
     channels: HashMap<ConnId, Channel>,
+    /// Sources opened and, with a place, ended.
+    sources: Vec<(ConnId, SourceId, Option<u64>)>,
     stopped: bool,
 }
 
@@ -54,11 +56,13 @@ impl Driver for Memory {
 
     fn close_pipe(&mut self, _: PipeId) {}
 
-    fn open_source(&mut self, _: ConnId, _: SourceId, _: OwnedFd) {
-        unreachable!("a gate has no pipes")
+    fn open_source(&mut self, conn: ConnId, source: SourceId, _: OwnedFd) {
+        self.sources.push((conn, source, None));
     }
 
-    fn end_source(&mut self, _: ConnId, _: SourceId, _: u64) {}
+    fn end_source(&mut self, conn: ConnId, source: SourceId, after: u64) {
+        self.sources.push((conn, source, Some(after)));
+    }
 
     fn set_timer(&mut self, _: TimerId, _: Option<Instant>) {}
 }
@@ -70,6 +74,7 @@ struct Scene {
 }
 
 const CONN: ConnId = ConnId(7);
+const SOURCE: SourceId = SourceId(1);
 const GLOBAL: ConnId = ConnId(3 << 61 | 7);
 
 impl Scene {
@@ -103,6 +108,7 @@ impl Scene {
             match channel.poll_output(Instant::default(), &mut out[filled..]) {
                 Output::Event(event) => self.gate.event(&mut self.driver, CONN, event),
                 Output::Transmit(len) => filled += len,
+                Output::Splice { source: SOURCE, len } => filled += len,
                 Output::Splice { .. } | Output::Wait(_) | Output::Shutdown | Output::Close => break,
             }
         }
@@ -125,7 +131,11 @@ impl Scene {
 
     fn call(&self) -> RequestId {
         match self.told.try_recv() {
-            Ok(FromGate::Event(GLOBAL, Event::Call { id, .. })) => id,
+            Ok(FromGate::Event {
+                conn: GLOBAL,
+                event: Event::Call { id, .. },
+                splices: true,
+            }) => id,
             other => panic!("{other:?}"),
         }
     }
@@ -175,6 +185,30 @@ fn output_is_reported_as_far_as_the_client_takes_it() {
 }
 
 #[test]
+fn a_source_is_opened_where_the_connection_is() {
+    let mut scene = Scene::new();
+    scene.receive(b"POST /v1.24/containers/x/attach?stdout=1&stream=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+    let id = scene.call();
+    scene.command(id, Command::Respond(Reply::Attached { tty: true }));
+    let (reader, _writer) = std::io::pipe().expect("pipe");
+    let open = ToGate::OpenSource(CONN, SOURCE, reader.into());
+    scene.gate.message(&mut scene.driver, open);
+    scene.drive(1000);
+    let item = Item::Spliced {
+        kind: StreamKind::Stdout,
+        source: SOURCE,
+        len: OUTPUT_WINDOW,
+    };
+    scene.command(id, Command::Send(item));
+    assert_eq!(scene.reported(), 0, "it counts as any other output");
+    assert_eq!(scene.drive(OUTPUT_WINDOW).len(), OUTPUT_WINDOW);
+    scene.gate.writable(&mut scene.driver, CONN);
+    assert_eq!(scene.reported(), OUTPUT_WINDOW);
+    scene.gate.message(&mut scene.driver, ToGate::EndSource(CONN, SOURCE, 9));
+    assert_eq!(scene.driver.sources, [(CONN, SOURCE, None), (CONN, SOURCE, Some(9))]);
+}
+
+#[test]
 fn input_stops_until_the_engine_has_taken_it() {
     let mut scene = Scene::new();
     scene.receive(b"POST /v1.24/images/load HTTP/1.1\r\nHost: d\r\nContent-Length: 100000000\r\n\r\n");
@@ -196,7 +230,11 @@ fn input_stops_until_the_engine_has_taken_it() {
         .told
         .try_iter()
         .map(|said| match said {
-            FromGate::Event(GLOBAL, Event::Body { bytes, .. }) => bytes.len(),
+            FromGate::Event {
+                conn: GLOBAL,
+                event: Event::Body { bytes, .. },
+                ..
+            } => bytes.len(),
             other => panic!("{other:?}"),
         })
         .sum();
