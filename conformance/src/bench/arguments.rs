@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Idle connections to hold at once; 1,000 busy ones join the most of them.
     #[arg(long, value_delimiter = ',', default_value = "1000,10000", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub idle: Vec<u32>,
+    /// _ping requests per second that the 1,000 busy ones send together when they are paced.
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+    pub paced: u32,
     /// Cycles in flight at once.
     #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=1000))]
     pub parallel: u32,
@@ -88,6 +91,7 @@ impl Arguments {
             pings: self.pings as usize,
             connections: self.connections.iter().map(|&count| count as usize).collect(),
             idle: self.idle.iter().map(|&count| count as usize).collect(),
+            paced: self.paced,
             parallel: self.parallel as usize,
             megabytes: self.megabytes as usize,
         }

@@ -1,8 +1,8 @@
 //! The load generator: one thread, many connections that do not block, one request prepared beforehand.
 //!
-//! The loop is closed: each connection has one request in flight, and sends the next when its answer is whole. A
+//! The loop here is closed: each connection has one request in flight, and sends the next when its answer is whole. A
 //! latency is the time between the two, and holds the time in which the answer lay unread behind those of the other
-//! connections: with N connections it is not below N divided by the rate.
+//! connections: with N connections it is not below N divided by the rate. The open loop is in [`paced`](super::paced).
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -22,24 +22,25 @@ use crate::subject::{PATIENCE, Subject, SubjectError};
 const SATURATED_SHARE: f64 = 0.95;
 
 /// Readiness reports taken from the kernel at once.
-const REPORTS: usize = 1024;
+pub(super) const REPORTS: usize = 1024;
 
 /// Bytes taken from a connection at once; longer than any answer to `_ping`.
 const READ_BYTES: usize = 16 * 1024;
 
 /// How often a wait looks whether it shall stop.
-const GLANCE_MILLIS: u16 = 200;
+pub(super) const GLANCE_MILLIS: u16 = 200;
 
 /// Connections to one daemon, and the request that goes over them.
 pub(super) struct Load {
     line: String,
-    request: Vec<u8>,
-    epoll: Epoll,
-    clients: Vec<Client>,
-    buffer: Vec<u8>,
+    pub(super) request: Vec<u8>,
+    /// Reports the number of the client that can be read.
+    pub(super) epoll: Epoll,
+    pub(super) clients: Vec<Client>,
+    pub(super) buffer: Vec<u8>,
 }
 
-struct Client {
+pub(super) struct Client {
     stream: Stream,
     answers: Answers,
     sent: Instant,
@@ -61,8 +62,13 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Whether the generator was the limit: the daemon may be able to do more.
     pub(super) fn saturated(&self) -> bool {
-        self.own_cpu.as_secs_f64() >= SATURATED_SHARE * self.elapsed.as_secs_f64()
+        saturated(self.own_cpu, self.elapsed)
     }
+}
+
+/// Whether a generator with so much CPU time in a span was the limit of what happened.
+pub(super) fn saturated(own_cpu: Duration, elapsed: Duration) -> bool {
+    own_cpu.as_secs_f64() >= SATURATED_SHARE * elapsed.as_secs_f64()
 }
 
 impl Load {
@@ -109,17 +115,22 @@ impl Load {
     /// # Errors
     /// When an answer fails to come, or is no success.
     pub(super) fn run(&mut self, requests: usize) -> Result<Outcome, SubjectError> {
-        let line = self.line.clone();
         self.run_all(requests.max(self.clients.len()))
-            .map_err(|error| match error {
-                LoadError::Client(error) => SubjectError::Client(line, error),
-                LoadError::Status(got) => SubjectError::Status {
-                    call: line,
-                    wanted: 200,
-                    got,
-                    body: String::new(),
-                },
-            })
+            .map_err(|error| self.named(error))
+    }
+
+    /// An error, and the request it was about.
+    pub(super) fn named(&self, error: LoadError) -> SubjectError {
+        let line = self.line.clone();
+        match error {
+            LoadError::Client(error) => SubjectError::Client(line, error),
+            LoadError::Status(got) => SubjectError::Status {
+                call: line,
+                wanted: 200,
+                got,
+                body: String::new(),
+            },
+        }
     }
 
     fn run_all(&mut self, requests: usize) -> Result<Outcome, LoadError> {
@@ -148,8 +159,10 @@ impl Load {
             }
             for report in &reports[..ready] {
                 let client = &mut self.clients[report.data() as usize];
-                if !client.receive(&mut self.buffer)? {
-                    continue;
+                match client.receive(&mut self.buffer)? {
+                    0 => continue,
+                    1 => {}
+                    _ => return Err(unasked()),
                 }
                 answered_at = Instant::now();
                 latencies.push(answered_at - client.sent);
@@ -178,34 +191,36 @@ impl Client {
         self.send_again(request)
     }
 
-    /// As [`Self::send`], with the time noted already. A request is shorter than the smallest buffer of a socket, and
-    /// the one before it is answered: that there is no room for it is an error.
-    fn send_again(&mut self, request: &[u8]) -> Result<(), LoadError> {
+    /// As [`Self::send`], with the time noted already. Requests are short, and hundreds of them fit into the buffer of a
+    /// socket: that there is no room for one is an error.
+    pub(super) fn send_again(&mut self, request: &[u8]) -> Result<(), LoadError> {
         let sent = self.stream.write_all(request).and_then(|()| self.stream.flush());
         sent.map_err(|error| ClientError::Io(error).into())
     }
 
-    /// Whether the answer is whole now.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<bool, LoadError> {
+    /// How many answers have become whole.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<u64, LoadError> {
         let received = match self.stream.read(buffer) {
             Ok(0) => return Err(ClientError::Closed.into()),
             Ok(received) => received,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                return Ok(false);
+                return Ok(0);
             }
             Err(error) => return Err(ClientError::Io(error).into()),
         };
-        match self.answers.feed(&buffer[..received]) {
-            Ok(0) => Ok(false),
-            Ok(1) => Ok(true),
-            Ok(_) => Err(ClientError::Io(io::Error::other("more answers than requests")).into()),
-            Err(BadAnswer::Http(error)) => Err(ClientError::Http(error).into()),
-            Err(BadAnswer::Status(status)) => Err(LoadError::Status(status)),
-        }
+        self.answers.feed(&buffer[..received]).map_err(|error| match error {
+            BadAnswer::Http(error) => ClientError::Http(error).into(),
+            BadAnswer::Status(status) => LoadError::Status(status),
+        })
     }
 }
 
-enum LoadError {
+/// An answer that no request has asked for.
+pub(super) fn unasked() -> LoadError {
+    ClientError::Io(io::Error::other("more answers than requests")).into()
+}
+
+pub(super) enum LoadError {
     Client(ClientError),
     Status(u16),
 }
@@ -217,7 +232,7 @@ impl From<ClientError> for LoadError {
 }
 
 /// CPU time of this thread.
-fn own_cpu() -> Duration {
+pub(super) fn own_cpu() -> Duration {
     ClockId::CLOCK_THREAD_CPUTIME_ID
         .now()
         .map_or(Duration::ZERO, Duration::from)

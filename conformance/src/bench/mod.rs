@@ -5,7 +5,8 @@
 //! socket, TCP and TLS: `_ping` and the streams are measured in each of them, everything else in the first.
 //!
 //! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
-//! - [`ping`] by the generator in [`load`], which counts [`answers`]; [`connections`] that do nothing
+//! - [`ping`] by the generator in [`load`], which counts [`answers`], or at a set pace ([`paced`]); [`connections`] that do
+//!   nothing
 //! - [`attach`], [`stdin`], [`upload`], [`download`], [`followers`]: streams; [`big_image`] is what they move
 //! - [`arguments`], [`table`]: what goes in and what comes out
 
@@ -19,6 +20,7 @@ pub mod download;
 pub mod followers;
 pub mod load;
 pub mod memory;
+pub mod paced;
 pub mod ping;
 pub mod stdin;
 pub mod table;
@@ -34,7 +36,7 @@ use crate::subject::{Subject, SubjectError};
 pub enum Part {
     /// Output of a container through attach.
     Attach,
-    /// Memory per idle connection, and `_ping` beside the most of them.
+    /// Memory per idle connection; `_ping` beside the most of them, as fast as it goes and at a set pace.
     Connections,
     /// Create, start, wait and remove of `true`, one after the other.
     Cycle,
@@ -114,6 +116,8 @@ pub struct Options {
     pub connections: Vec<usize>,
     /// Idle connections to hold at once.
     pub idle: Vec<usize>,
+    /// `_ping` requests per second on busy connections beside idle ones.
+    pub paced: u32,
     /// Cycles in flight at once.
     pub parallel: usize,
     /// Millions of bytes per stream.
@@ -184,6 +188,15 @@ impl Samples<'_> {
             let micros = after.saturating_sub(before) as f64 / 1000.0;
             let what = format!("{what}: CPU of the daemon");
             self.put(&what, Unit::MicrosPerMegabyte, micros / megabytes);
+        }
+    }
+
+    /// CPU time of the daemon for so many requests, from two readings in nanoseconds.
+    fn put_cpu_per_request(&mut self, what: &str, before: Option<u64>, after: Option<u64>, requests: usize) {
+        if let (Some(before), Some(after)) = (before, after) {
+            let micros = after.saturating_sub(before) as f64 / 1000.0;
+            let what = format!("{what}: CPU of the daemon per request");
+            self.put(&what, Unit::Micros, micros / requests as f64);
         }
     }
 

@@ -51,17 +51,13 @@ impl Measure for Ping {
         let outcome = load.run(self.requests)?;
         let cpu_after = procfs::cpu_nanos(&contender.pids);
         let name = self.name();
-        let requests = outcome.answers as f64;
-        samples.put(&name, Unit::PerSecond, requests / outcome.elapsed.as_secs_f64());
+        let rate = outcome.answers as f64 / outcome.elapsed.as_secs_f64();
+        samples.put(&name, Unit::PerSecond, rate);
         if outcome.saturated() {
             samples.mark_saturated(&name, Unit::PerSecond);
         }
         put_latencies(&name, &outcome, samples);
-        if let (Some(before), Some(after)) = (cpu_before, cpu_after) {
-            let micros = after.saturating_sub(before) as f64 / 1000.0;
-            let what = format!("{name}: CPU of the daemon per request");
-            samples.put(&what, Unit::Micros, micros / requests);
-        }
+        samples.put_cpu_per_request(&name, cpu_before, cpu_after, outcome.latencies.len());
         Ok(())
     }
 }

@@ -173,11 +173,15 @@ impl Row {
             .map(|cell| Summary::of(&cell.samples, self.unit.more_is_better()))
             .collect();
         for (cell, summary) in self.cells.iter().zip(&summaries) {
-            let at_least = if cell.is_saturated() { "≥ " } else { "" };
+            let bound = match (cell.is_saturated(), self.unit.more_is_better()) {
+                (false, _) => "",
+                (true, true) => "≥ ",
+                (true, false) => "≤ ",
+            };
             let _ = match summary {
                 Some(s) => write!(
                     out,
-                    " {at_least}{} / {} / {} |",
+                    " {bound}{} / {} / {} |",
                     short(s.middle),
                     short(s.bad),
                     short(s.best)
@@ -206,7 +210,7 @@ impl Cell {
 }
 
 /// Stands below the tables where a figure is marked so.
-const SATURATED_LEGEND: &str = "≥: the load generator itself was saturated, at 95 % of a core or more, in half of the rounds or more; the \
+const SATURATED_LEGEND: &str = "≥, ≤: the load generator itself was saturated, at 95 % of a core or more, in half of the rounds or more; the \
     daemon may do better.";
 
 /// Middle, nearly worst and best of some figures.
@@ -296,8 +300,13 @@ mod tests {
         }
         table.mark_saturated("pings", Unit::PerSecond, 2);
         table.mark_not_served("pings", Unit::PerSecond, 1);
+        table.put("wait", Unit::Micros, 1, 7.0);
+        table.mark_saturated("wait", Unit::Micros, 1);
         let expected = format!(
             "\
+            | less is better: p50 / p90 / min | unit | rounds | a | b | c | b : a | c : a |\n\
+            | --- | --- | --- | --- | --- | --- | --- | --- |\n\
+            | wait | µs | 0/1/0 | - | ≤ 7.00 / 7.00 / 7.00 | - | - | - |\n\n\
             | more is better: p50 / p10 / max | unit | rounds | a | b | c | b : a | c : a |\n\
             | --- | --- | --- | --- | --- | --- | --- | --- |\n\
             | pings | 1/s | 1/0/2 | 10.0 / 10.0 / 10.0 | not served | ≥ 30.0 / 25.0 / 30.0 | - | 3.00× |\n\n\
