@@ -60,7 +60,7 @@ impl Shape {
     }
 }
 
-const ZEROS_BLOCK: usize = 64 * 1024;
+pub(super) const ZEROS_BLOCK: usize = 64 * 1024;
 
 struct Attach {
     log: &'static str,

@@ -7,7 +7,8 @@
 //! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
 //! - [`ping`] by the generator in [`load`], which counts [`answers`], or at a set pace ([`paced`]); [`connections`] that do
 //!   nothing
-//! - [`attach`], [`stdin`], [`upload`], [`download`], [`followers`]: streams; [`big_image`] is what they move
+//! - [`attach`], [`stdin`], [`upload`], [`download`]: streams; [`big_image`] is what they move
+//! - [`followers`], [`firehose`]: streams beside other work
 //! - [`arguments`], [`table`]: what goes in and what comes out
 
 pub mod answers;
@@ -17,6 +18,7 @@ pub mod big_image;
 pub mod connections;
 pub mod cycle;
 pub mod download;
+pub mod firehose;
 pub mod followers;
 pub mod load;
 pub mod memory;
@@ -42,6 +44,8 @@ pub enum Part {
     Cycle,
     /// Large bodies out: logs, export of a container, save of an image.
     Download,
+    /// `_ping` while clients attach to containers that write as fast as they can.
+    Firehose,
     /// 1,000 idle followers of logs and a busy one.
     Followers,
     /// Memory of the idle daemon and its child processes.
@@ -59,7 +63,7 @@ pub enum Part {
 impl Part {
     /// The order of a run: the memory of an idle daemon is read before work has made it grow, and that of connections
     /// before those of `_ping` have.
-    pub const RUN_ORDER: [Self; 10] = [
+    pub const RUN_ORDER: [Self; 11] = [
         Self::Memory,
         Self::Connections,
         Self::Ping,
@@ -70,13 +74,14 @@ impl Part {
         Self::Upload,
         Self::Download,
         Self::Followers,
+        Self::Firehose,
     ];
 
     /// Whether it is measured wherever the daemon listens, or in the first place alone.
     fn is_of_every_endpoint(self) -> bool {
         match self {
             Self::Attach | Self::Download | Self::Ping | Self::Stdin | Self::Upload => true,
-            Self::Connections | Self::Cycle | Self::Followers | Self::Memory | Self::Parallel => false,
+            Self::Connections | Self::Cycle | Self::Firehose | Self::Followers | Self::Memory | Self::Parallel => false,
         }
     }
 
@@ -91,6 +96,7 @@ impl Part {
             Self::Connections => connections::measures(options),
             Self::Cycle => cycle::measures(options),
             Self::Download => download::measures(options),
+            Self::Firehose => firehose::measures(),
             Self::Followers => followers::measures(options),
             Self::Memory => vec![Box::new(memory::Idle)],
             Self::Parallel => cycle::parallel_measures(options),
