@@ -107,8 +107,8 @@ fn run_bench(args: &Arguments) -> Result<bool, String> {
         println!("- {line}");
     }
     println!();
-    let table = bench::run(&contenders, &args.options(), tar.as_deref());
-    print!("{}", table.markdown());
+    let report = bench::run(&contenders, &args.options(), tar.as_deref());
+    print!("{}", report.markdown());
     let left: Vec<String> = contenders
         .iter()
         .flat_map(|contender| contender.subject.clean_up())
@@ -116,7 +116,7 @@ fn run_bench(args: &Arguments) -> Result<bool, String> {
     for left in &left {
         eprintln!("left behind: {left}");
     }
-    Ok(table.failures().is_empty() && left.is_empty())
+    Ok(report.is_complete() && left.is_empty())
 }
 
 fn run_echo(args: &EchoArgs) -> Result<bool, String> {

@@ -35,6 +35,10 @@ pub struct Arguments {
     /// Daemon that the ratios are to; the first one by default (sockets come before TCP, TCP before TLS).
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
+    /// Two daemons whose ratio is shown, too, beside those to the baseline: the first to the second. May be given several
+    /// times.
+    #[arg(long = "ratio", value_name = "NAME:NAME", value_parser = ratio)]
+    pub ratios: Vec<(String, String)>,
     /// Processes of a daemon; without it, those that listen. On TCP they are found in our own network namespace alone.
     #[arg(long = "pid", value_name = "NAME=PID[,PID]")]
     pub pids: Vec<String>,
@@ -94,13 +98,14 @@ impl Arguments {
             paced: self.paced,
             parallel: self.parallel as usize,
             megabytes: self.megabytes as usize,
+            ratios: self.ratios.clone(),
         }
     }
 
     /// Names and endpoints, those of the baseline first; nothing is connected.
     ///
     /// # Errors
-    /// When a certificate cannot be used, or the baseline is not among the names.
+    /// When a certificate cannot be used, or the baseline or a daemon of a ratio is not among the names.
     pub fn endpoints(&self) -> Result<Vec<(String, Endpoint)>, String> {
         let mut endpoints = Vec::new();
         for argument in &self.sockets {
@@ -119,8 +124,12 @@ impl Arguments {
                 endpoints.push((name, Endpoint::Tls(address, tls.clone())));
             }
         }
+        let known = |wanted: &String| endpoints.iter().any(|(name, _)| name == wanted);
+        if let Some((of, to)) = self.ratios.iter().find(|(of, to)| !(known(of) && known(to))) {
+            return Err(format!("--ratio {of}:{to}: no two daemons are called like that"));
+        }
         if let Some(baseline) = &self.baseline {
-            if !endpoints.iter().any(|(name, _)| name == baseline) {
+            if !known(baseline) {
                 return Err(format!("--baseline {baseline}: no daemon is called like that"));
             }
             endpoints.sort_by_key(|(name, _)| name != baseline);
@@ -191,6 +200,12 @@ fn named_address(argument: &str) -> (String, String) {
     let (name, address) = named(argument);
     let address = address.strip_prefix("tcp://").unwrap_or(address);
     (name.unwrap_or(address).to_owned(), address.to_owned())
+}
+
+/// `NAME:NAME`.
+fn ratio(argument: &str) -> Result<(String, String), String> {
+    let (of, to) = argument.split_once(':').ok_or("not of the form NAME:NAME")?;
+    Ok((of.to_owned(), to.to_owned()))
 }
 
 fn named(argument: &str) -> (Option<&str>, &str) {
@@ -309,6 +324,8 @@ mod tests {
             ),
             ("a missing file", "--tls a=h:1 --tls-ca /nonexistent/ca.pem"),
             ("an unknown baseline", "--socket a=/a --baseline b"),
+            ("a ratio of one", "--socket a=/a --ratio a"),
+            ("a ratio to nobody", "--socket a=/a --ratio a:b"),
             ("no connections", "--socket a=/a --connections 0"),
             ("an unknown part", "--socket a=/a --only pong"),
         ];
@@ -318,12 +335,16 @@ mod tests {
     }
 
     #[test]
-    fn counts_and_parts_are_lists() {
+    fn counts_parts_and_ratios_are_lists() {
         let options = parse("--socket a=/a --connections 1,5 --idle 7,6 --only ping,stdin")
             .expect("a line")
             .options();
         assert_eq!((options.connections, options.idle), (vec![1, 5], vec![7, 6]));
         assert_eq!(options.parts, [Part::Ping, Part::Stdin]);
+        let arguments = parse("--socket a=/a --socket b=/b --ratio b:a --ratio a:b").expect("a line");
+        let ratios = [("b", "a"), ("a", "b")].map(|(of, to)| (of.to_owned(), to.to_owned()));
+        assert_eq!(arguments.options().ratios, ratios);
+        assert!(arguments.endpoints().is_ok());
         let options = parse("--socket a=/a").expect("a line").options();
         assert_eq!(options.connections, [1, 64, 1000]);
         assert_eq!(options.parts, Part::RUN_ORDER);

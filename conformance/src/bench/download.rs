@@ -1,80 +1,24 @@
-//! Large bodies out: the log of a container that has written much, the export of a container's files, the save of an
-//! image. The clock runs from the request to the end of the body.
+//! Large bodies out: the export of a container's files, the save of an image. The clock runs from the request to the end
+//! of the body.
 
 use std::time::Instant;
 
 use serde_json::json;
 
-use crate::bench::attach::Shape;
 use crate::bench::big_image::BigImage;
 use crate::bench::table::Unit;
 use crate::bench::{Contender, Measure, Options, Samples};
 use crate::client::{Connection, Request};
-use crate::frames::Splitter;
 use crate::procfs;
 use crate::subject::{Subject, SubjectError};
-
-/// Readings of a log that count.
-const READINGS: usize = 5;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 
 pub(super) fn measures(options: &Options) -> Vec<Box<dyn Measure>> {
-    vec![
-        Box::new(Logs {
-            bytes: options.megabytes * 1_000_000,
-        }),
-        Box::new(Archive {
-            image: BigImage::of(options.megabytes),
-        }),
-    ]
-}
-
-/// A log that is written once and read several times, because the writing takes so much longer.
-struct Logs {
-    bytes: usize,
-}
-
-impl Measure for Logs {
-    fn name(&self) -> String {
-        "logs, 100-byte lines".to_owned()
-    }
-
-    fn rounds_max(&self) -> usize {
-        1
-    }
-
-    fn round(&self, contender: &Contender, samples: &mut Samples<'_>) -> Result<(), SubjectError> {
-        let subject = &contender.subject;
-        let mut connection = subject.connect()?;
-        let (command, expected) = Shape::Lines.command(self.bytes);
-        let name = subject.container_name();
-        let host = json!({ "NetworkMode": "none", "LogConfig": { "Type": "json-file", "Config": {} } });
-        let id = subject.create(&mut connection, &name, &["sh", "-c", &command], &host)?;
-        subject.start(&mut connection, &id)?;
-        subject.wait(&mut connection, &id)?;
-        let request = Request::new("GET", subject.target(&format!("/containers/{id}/logs?stdout=1")));
-        for reading in 0..=READINGS {
-            let mut splitter = Splitter::default();
-            let mut received = 0;
-            let download = Download::run(contender, &request, |piece| {
-                let counted = splitter.feed(piece, |_, payload| received += payload.len() as u64);
-                counted.map_err(|error| error.to_string())
-            })?;
-            if received != expected {
-                return Err(SubjectError::Shape {
-                    call: request.line(),
-                    lacks: format!("{expected} bytes: {received}"),
-                });
-            }
-            // The first one warms the caches.
-            if reading > 0 {
-                download.put(&self.name(), received, samples);
-            }
-        }
-        subject.remove(&mut connection, &name)
-    }
+    vec![Box::new(Archive {
+        image: BigImage::of(options.megabytes),
+    })]
 }
 
 /// The export of a container and the save of its image, both of one big file.
@@ -128,13 +72,14 @@ impl Measure for Archive {
 }
 
 /// What a body took.
-struct Download {
+pub(super) struct Download {
     seconds: f64,
     cpu: [Option<u64>; 2],
 }
 
 impl Download {
-    fn run(
+    /// Sends the request and reads all of the body, piece by piece.
+    pub(super) fn run(
         contender: &Contender,
         request: &Request,
         mut sink: impl FnMut(&[u8]) -> Result<(), String>,
@@ -165,7 +110,8 @@ impl Download {
         })
     }
 
-    fn put(&self, what: &str, bytes: u64, samples: &mut Samples<'_>) {
+    /// Rate and CPU of it, for a body that counts so many bytes.
+    pub(super) fn put(&self, what: &str, bytes: u64, samples: &mut Samples<'_>) {
         let megabytes = bytes as f64 / 1e6;
         let [before, after] = self.cpu;
         samples.put(what, Unit::MegabytesPerSecond, megabytes / self.seconds);

@@ -1,5 +1,5 @@
 //! The benches: the same work on any number of daemons in one run, round by round in turn, so that the noise of the
-//! machine hits all alike. Only ratios of one run mean anything; they are what the table ends with.
+//! machine hits all alike. Only ratios of one run mean anything; they are what a table ends with.
 //!
 //! Everything is measured from outside, by the endpoint and by /proc. A daemon may listen in several places, on a unix
 //! socket, TCP and TLS: `_ping` and the streams are measured in each of them, everything else in the first.
@@ -7,9 +7,9 @@
 //! - [`cycle`]: the life of a container; [`memory`]: the idle daemon
 //! - [`ping`] by the generator in [`load`], which counts [`answers`], or at a set pace ([`paced`]); [`connections`] that do
 //!   nothing
-//! - [`attach`], [`stdin`], [`upload`], [`download`]: streams; [`big_image`] is what they move
+//! - [`attach`], [`stdin`], [`upload`], [`logs`], [`download`]: streams; [`big_image`] is what they move
 //! - [`followers`], [`firehose`]: streams beside other work
-//! - [`arguments`], [`table`]: what goes in and what comes out
+//! - [`arguments`], [`report`], [`table`]: what goes in and what comes out
 
 pub mod answers;
 pub mod arguments;
@@ -21,13 +21,16 @@ pub mod download;
 pub mod firehose;
 pub mod followers;
 pub mod load;
+pub mod logs;
 pub mod memory;
 pub mod paced;
 pub mod ping;
+pub mod report;
 pub mod stdin;
 pub mod table;
 pub mod upload;
 
+use crate::bench::report::Report;
 use crate::bench::table::{Table, Unit};
 use crate::endpoint::Transport;
 use crate::interrupt;
@@ -42,12 +45,14 @@ pub enum Part {
     Connections,
     /// Create, start, wait and remove of `true`, one after the other.
     Cycle,
-    /// Large bodies out: logs, export of a container, save of an image.
+    /// Large bodies out: export of a container, save of an image.
     Download,
     /// `_ping` while clients attach to containers that write as fast as they can.
     Firehose,
     /// 1,000 idle followers of logs and a busy one.
     Followers,
+    /// A large body out: the log of a container that has written much.
+    Logs,
     /// Memory of the idle daemon and its child processes.
     Memory,
     /// The cycle with many in flight.
@@ -63,7 +68,7 @@ pub enum Part {
 impl Part {
     /// The order of a run: the memory of an idle daemon is read before work has made it grow, and that of connections
     /// before those of `_ping` have.
-    pub const RUN_ORDER: [Self; 11] = [
+    pub const RUN_ORDER: [Self; 12] = [
         Self::Memory,
         Self::Connections,
         Self::Ping,
@@ -72,15 +77,26 @@ impl Part {
         Self::Attach,
         Self::Stdin,
         Self::Upload,
+        Self::Logs,
         Self::Download,
         Self::Followers,
         Self::Firehose,
     ];
 
+    /// What its figures stand under. Those of one section follow each other in [`Self::RUN_ORDER`].
+    fn section(self) -> &'static str {
+        match self {
+            Self::Memory | Self::Connections | Self::Ping => "Requests",
+            Self::Cycle | Self::Parallel => "Containers",
+            Self::Attach | Self::Stdin | Self::Upload | Self::Logs | Self::Download => "Streams",
+            Self::Followers | Self::Firehose => "Streams beside other work",
+        }
+    }
+
     /// Whether it is measured wherever the daemon listens, or in the first place alone.
     fn is_of_every_endpoint(self) -> bool {
         match self {
-            Self::Attach | Self::Download | Self::Ping | Self::Stdin | Self::Upload => true,
+            Self::Attach | Self::Download | Self::Logs | Self::Ping | Self::Stdin | Self::Upload => true,
             Self::Connections | Self::Cycle | Self::Firehose | Self::Followers | Self::Memory | Self::Parallel => false,
         }
     }
@@ -98,6 +114,7 @@ impl Part {
             Self::Download => download::measures(options),
             Self::Firehose => firehose::measures(),
             Self::Followers => followers::measures(options),
+            Self::Logs => logs::measures(options),
             Self::Memory => vec![Box::new(memory::Idle)],
             Self::Parallel => cycle::parallel_measures(options),
             Self::Ping => ping::measures(options),
@@ -128,6 +145,8 @@ pub struct Options {
     pub parallel: usize,
     /// Millions of bytes per stream.
     pub megabytes: usize,
+    /// Daemons to hold against each other, by name, beside each against the first.
+    pub ratios: Vec<(String, String)>,
 }
 
 impl Options {
@@ -231,10 +250,10 @@ fn row_of(what: &str, transport: Transport) -> String {
 }
 
 /// Runs the parts and returns the figures; a daemon that fails at something is left out of it, and the failure is noted
-/// in the table. `image` is imported before the first part that needs containers.
-pub fn run(contenders: &[Contender], options: &Options, image: Option<&[u8]>) -> Table {
+/// in the report. `image` is imported before the first part that needs containers.
+pub fn run(contenders: &[Contender], options: &Options, image: Option<&[u8]>) -> Report {
     let columns = columns(contenders);
-    let mut table = Table::new(columns.clone());
+    let mut report = Report::new(columns.clone(), &options.ratios);
     let column = |contender: &Contender| {
         let at = columns.iter().position(|name| *name == contender.subject.name);
         at.expect("every name has a column")
@@ -249,6 +268,7 @@ pub fn run(contenders: &[Contender], options: &Options, image: Option<&[u8]>) ->
         if !options.parts.contains(&part) {
             continue;
         }
+        let table = report.section(part.section());
         if part.needs_containers()
             && let Some(image) = image.take()
         {
@@ -274,14 +294,14 @@ pub fn run(contenders: &[Contender], options: &Options, image: Option<&[u8]>) ->
             };
             let rounds = rounds.min(measure.rounds_max());
             eprintln!("{}: {rounds} rounds", measure.name());
-            measure_all(&entrants, measure.as_ref(), rounds, &mut table);
+            measure_all(&entrants, measure.as_ref(), rounds, table);
             if interrupt::requested() {
                 table.fail("the run was interrupted: what is above is incomplete".to_owned());
-                return table;
+                return report;
             }
         }
     }
-    table
+    report
 }
 
 /// Names of the daemons, each once, in the order in which they first come.
@@ -298,7 +318,7 @@ fn columns(contenders: &[Contender]) -> Vec<String> {
 fn measure_all(entrants: &[(usize, &Contender)], measure: &dyn Measure, rounds: usize, table: &mut Table) {
     let mut failed = vec![false; entrants.len()];
     // The first round of all warms caches and is thrown away, unless it is the only one.
-    let mut warm_up = Table::new(table.names().to_vec());
+    let mut warm_up = Table::new(table.names().to_vec(), Vec::new());
     for round in 0..=rounds {
         if round == 0 && rounds == 1 {
             continue;
@@ -336,6 +356,16 @@ mod tests {
         let mut order = Part::RUN_ORDER.to_vec();
         order.sort();
         assert_eq!(order, Part::value_variants());
+    }
+
+    #[test]
+    fn sections_are_not_torn() {
+        let mut sections: Vec<&str> = Part::RUN_ORDER.map(Part::section).to_vec();
+        sections.dedup();
+        let begun = sections.len();
+        sections.sort_unstable();
+        sections.dedup();
+        assert_eq!(sections.len(), begun, "{sections:?}");
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! Figures of a run and their Markdown table: three numbers per daemon, and the ratio of each to the first one, the
-//! baseline.
+//! Figures of a run and their Markdown table: three numbers per daemon, and the ratios between daemons.
 
 use std::fmt::Write as _;
 
@@ -43,10 +42,12 @@ impl Unit {
     }
 }
 
-/// All figures of a run.
+/// Figures that belong together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     names: Vec<String>,
+    /// Which daemon is held against which, by number.
+    ratios: Vec<(usize, usize)>,
     rows: Vec<Row>,
     failures: Vec<String>,
 }
@@ -68,10 +69,11 @@ struct Cell {
 }
 
 impl Table {
-    /// An empty table for these daemons.
-    pub fn new(names: Vec<String>) -> Self {
+    /// An empty table for these daemons, of which each first one in `ratios` is held against the second one.
+    pub fn new(names: Vec<String>, ratios: Vec<(usize, usize)>) -> Self {
         Self {
             names,
+            ratios,
             rows: Vec::new(),
             failures: Vec::new(),
         }
@@ -123,9 +125,18 @@ impl Table {
         &self.failures
     }
 
-    /// The Markdown tables: one where less is better, one where more is better.
+    /// The Markdown tables: one where less is better, one where more is better. A daemon about which there is nothing to
+    /// say has no column.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
+        let shown = |column: &usize| self.rows.iter().any(|row| !row.cells[*column].is_empty());
+        let columns: Vec<usize> = (0..self.names.len()).filter(shown).collect();
+        let ratios: Vec<(usize, usize)> = self
+            .ratios
+            .iter()
+            .copied()
+            .filter(|(of, to)| columns.contains(of) && columns.contains(to))
+            .collect();
         for (more, title) in [
             (false, "less is better: p50 / p90 / min"),
             (true, "more is better: p50 / p10 / max"),
@@ -139,15 +150,15 @@ impl Table {
                 continue;
             }
             let _ = write!(out, "| {title} | unit | rounds |");
-            for name in &self.names {
-                let _ = write!(out, " {name} |");
+            for column in &columns {
+                let _ = write!(out, " {} |", self.names[*column]);
             }
-            for name in self.names.iter().skip(1) {
-                let _ = write!(out, " {name} : {} |", self.names[0]);
+            for (of, to) in &ratios {
+                let _ = write!(out, " {} : {} |", self.names[*of], self.names[*to]);
             }
-            let _ = writeln!(out, "\n|{}", " --- |".repeat(3 + self.names.len() * 2 - 1));
+            let _ = writeln!(out, "\n|{}", " --- |".repeat(3 + columns.len() + ratios.len()));
             for row in rows {
-                row.markdown(&mut out);
+                row.markdown(&columns, &ratios, &mut out);
             }
             out.push('\n');
         }
@@ -162,8 +173,11 @@ impl Table {
 }
 
 impl Row {
-    fn markdown(&self, out: &mut String) {
-        let counts: Vec<String> = self.cells.iter().map(|cell| cell.samples.len().to_string()).collect();
+    fn markdown(&self, columns: &[usize], ratios: &[(usize, usize)], out: &mut String) {
+        let counts: Vec<String> = columns
+            .iter()
+            .map(|column| self.cells[*column].samples.len().to_string())
+            .collect();
         let all_alike = counts.iter().all(|count| *count == counts[0]);
         let counts = if all_alike { counts[0].clone() } else { counts.join("/") };
         let _ = write!(out, "| {} | {} | {counts} |", self.what, self.unit.label());
@@ -172,7 +186,8 @@ impl Row {
             .iter()
             .map(|cell| Summary::of(&cell.samples, self.unit.more_is_better()))
             .collect();
-        for (cell, summary) in self.cells.iter().zip(&summaries) {
+        for column in columns {
+            let (cell, summary) = (&self.cells[*column], &summaries[*column]);
             let bound = match (cell.is_saturated(), self.unit.more_is_better()) {
                 (false, _) => "",
                 (true, true) => "≥ ",
@@ -190,10 +205,10 @@ impl Row {
                 None => write!(out, " - |"),
             };
         }
-        for other in summaries.iter().skip(1) {
-            let _ = match (&summaries[0], other) {
-                (Some(first), Some(other)) if first.middle > 0.0 => {
-                    write!(out, " {}× |", short(other.middle / first.middle))
+        for (of, to) in ratios {
+            let _ = match (&summaries[*of], &summaries[*to]) {
+                (Some(of), Some(to)) if to.middle > 0.0 => {
+                    write!(out, " {}× |", short(of.middle / to.middle))
                 }
                 _ => write!(out, " - |"),
             };
@@ -203,6 +218,10 @@ impl Row {
 }
 
 impl Cell {
+    fn is_empty(&self) -> bool {
+        self.samples.is_empty() && !self.not_served
+    }
+
     /// Whether the load generator was the limit in half of the rounds or more.
     fn is_saturated(&self) -> bool {
         self.saturated > 0 && self.saturated * 2 >= self.samples.len()
@@ -275,8 +294,8 @@ mod tests {
     }
 
     #[test]
-    fn the_table_shows_ratios_to_the_first_and_gaps() {
-        let mut table = Table::new(vec!["a".to_owned(), "b".to_owned()]);
+    fn the_table_shows_ratios_and_gaps() {
+        let mut table = Table::new(vec!["a".to_owned(), "b".to_owned()], vec![(1, 0)]);
         table.put("cycle", Unit::Millis, 0, 200.0);
         table.put("cycle", Unit::Millis, 1, 5.0);
         table.put("only a", Unit::PerSecond, 0, 7.25);
@@ -294,7 +313,7 @@ mod tests {
 
     #[test]
     fn any_number_of_daemons_stands_side_by_side() {
-        let mut table = Table::new(["a", "b", "c"].map(str::to_owned).to_vec());
+        let mut table = Table::new(["a", "b", "c"].map(str::to_owned).to_vec(), vec![(1, 0), (2, 0)]);
         for (contender, value) in [(0, 10.0), (2, 25.0), (2, 30.0)] {
             table.put("pings", Unit::PerSecond, contender, value);
         }
