@@ -77,6 +77,10 @@ fn run(words: &[&str]) -> io::Result<u8> {
             }
             Ok(0)
         }
+        // Zeros until the end of the world, as fast as they go.
+        ["zeros"] => loop {
+            io::stdout().lock().write_all(&[0; 64 * 1024])?;
+        },
         // Says that it is there, and stays.
         ["stay"] => {
             say("here\n")?;

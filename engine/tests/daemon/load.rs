@@ -16,19 +16,17 @@ const ACTIVE: usize = 1_000;
 /// What a connection that has served a request may cost, with everything that is kept for it.
 const BYTES_EACH_MAX: usize = 32 * 1024;
 
-const PING: &[u8] = b"GET /v1.24/_ping HTTP/1.1\r\nHost: d\r\n\r\n";
+pub(crate) const PING: &[u8] = b"GET /v1.24/_ping HTTP/1.1\r\nHost: d\r\n\r\n";
 
 #[test]
 fn ten_thousand_idle_and_a_thousand_active_connections() {
     if !is_root() {
         return;
     }
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     // Ours, and the daemon's with what it keeps back.
-    if hard < (IDLE + ACTIVE + 5_000) as u64 {
+    if all_descriptors() < (IDLE + ACTIVE + 5_000) as u64 {
         return skip("needs a limit of 16,000 descriptors");
     }
-    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("as many as are allowed");
     let daemon = Daemon::start();
     let before = memory_bytes(daemon.pid());
     let mut idle: Vec<_> = (0..IDLE).map(|_| connect(&daemon)).collect();
@@ -53,13 +51,20 @@ fn ten_thousand_idle_and_a_thousand_active_connections() {
     }
 }
 
-fn connect(daemon: &Daemon) -> UnixStream {
+/// Raises our limit as far as we may; how far that is.
+pub(crate) fn all_descriptors() -> u64 {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("as many as are allowed");
+    hard
+}
+
+pub(crate) fn connect(daemon: &Daemon) -> UnixStream {
     let connection = UnixStream::connect(daemon.socket()).expect("a connection");
     connection.set_read_timeout(Some(PATIENCE)).expect("a time limit");
     connection
 }
 
-fn ping(connection: &mut UnixStream) {
+pub(crate) fn ping(connection: &mut UnixStream) {
     connection.write_all(PING).expect("the request");
     answer(connection);
 }
@@ -75,7 +80,7 @@ fn answer(connection: &mut UnixStream) {
 }
 
 /// Resident memory of a process (proc_pid_status(5), VmRSS).
-fn memory_bytes(pid: i32) -> usize {
+pub(crate) fn memory_bytes(pid: i32) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());

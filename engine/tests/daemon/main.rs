@@ -6,6 +6,7 @@
 mod attach;
 mod clients;
 mod crash;
+mod firehose;
 mod groups;
 mod harness;
 mod lifecycle;
