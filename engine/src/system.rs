@@ -66,7 +66,7 @@ impl Engine {
             bridge_nf_iptables: flag("/proc/sys/net/bridge/bridge-nf-call-iptables"),
             bridge_nf_ip6tables: flag("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
             debug: shared.config.debug,
-            n_fd: number(fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)),
+            n_fd: number(open_descriptors()),
             oom_kill_disable: limits.oom_kill_disable,
             n_goroutines: number(fs::read_dir("/proc/self/task").map_or(0, Iterator::count)),
             system_time: clock::now().to_string(),
@@ -115,6 +115,16 @@ pub(crate) fn go_architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+/// Descriptors of this process. Since Linux 6.2 the kernel tells their number as the size of the directory; before, it is 0
+/// and they have to be counted, which takes the longer the more clients there are.
+fn open_descriptors() -> usize {
+    let told = fs::metadata("/proc/self/fd").map_or(0, |directory| directory.len());
+    match usize::try_from(told) {
+        Ok(told @ 1..) => told,
+        _ => fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
     }
 }
 
