@@ -12,6 +12,7 @@ mod harness;
 mod lifecycle;
 mod load;
 mod refusals;
+mod slow;
 mod survival;
 mod tls;
 mod transport;
