@@ -7,7 +7,7 @@
 //! ```text
 //!            control socket (packets, descriptors)             pipes or pty
 //!  gantryd <---------------------------------------> keeper <----------------> container
-//!     ^  ^------- one socket per subscription ---------|  |
+//!     ^  ^-- per subscription a socket, maybe a pipe --|  |
 //!     '------------------ log file <-------------------'  '--> exit record
 //! ```
 //!
@@ -26,6 +26,7 @@
 //!
 //! The keeper does not live in the container's control group and has no part in its namespaces.
 
+mod chunk;
 pub mod client;
 mod field;
 pub mod log;

@@ -17,6 +17,7 @@ pub(crate) mod open;
 pub(crate) mod openat;
 pub(crate) mod packet_socket;
 pub(crate) mod pidfd;
+pub(crate) mod pipe;
 pub(crate) mod program;
 pub(crate) mod rights;
 pub(crate) mod terminal;

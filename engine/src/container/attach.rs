@@ -209,7 +209,7 @@ impl Engine {
         self.subscriptions_made += 1;
         let subscription = self.subscriptions_made;
         let asked = keeper::client::packet_pair().and_then(|(ours, theirs)| {
-            keeper::client::request_subscribe(run.control.as_fd(), subscription, theirs.as_fd(), from)?;
+            keeper::client::request_subscribe(run.control.as_fd(), subscription, theirs.as_fd(), None, from)?;
             Ok(ours)
         });
         match asked {
@@ -265,6 +265,7 @@ impl Engine {
                     subscribers.push(Subscriber {
                         subscription,
                         output: theirs,
+                        pipe: None,
                     });
                     self.go_live(port, call, subscription, ours, Position::default());
                 }

@@ -7,10 +7,11 @@
 //!
 //! # Following output
 //!
-//! 1. Make a `SOCK_SEQPACKET` pair and subscribe with one end, from [`From::Now`] or from a
+//! 1. Make a `SOCK_SEQPACKET` pair, and a pipe if the bytes are only to be passed on; subscribe with one end of each, from [`From::Now`] or from a
 //!    [`Position`](super::wire::Position) (the beginning of this run is `log_start` with nothing skipped).
 //! 2. `Behind { log_offset }`: read the log with [`Reader`](super::log::Reader) up to `log_offset`, ask again.
-//! 3. Each packet of the socket is Docker's 8-byte frame header and at most 64 KiB of output, ready for the client.
+//! 3. Each packet of the socket is a [`Chunk`](super::wire::Chunk): Docker's 8-byte frame header, then the output, of which
+//!    the beginning may be in the pipe. Without a pipe it is all in the packet, ready for the client.
 //! 4. The socket ends; the control socket says why: `Ended` (done), `Lagging { position }` (we were slow: read the log from
 //!    there, go to 1), `Lost` (no log to read from).
 
@@ -31,7 +32,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType};
 
 use super::record::{self, ExitRecord};
-use super::wire::{DecodeError, From, FromKeeper, MESSAGE_MAX, Running, SPEC_MAX, StartFailure, ToKeeper, VERSION};
+use super::wire::{
+    DecodeError, From, FromKeeper, MESSAGE_MAX, Running, SPEC_MAX, StartFailure, ToKeeper, VERSION, VERSION_OLDEST,
+};
 use super::{Paths, spec};
 use crate::cgroup;
 use crate::packet;
@@ -160,6 +163,8 @@ pub struct Subscriber {
     pub subscription: u64,
     /// One end of a `SOCK_SEQPACKET` pair.
     pub output: OwnedFd,
+    /// The write end of a non-blocking pipe for output that is not to be copied.
+    pub pipe: Option<OwnedFd>,
 }
 
 /// Starts a keeper and through it a container. The `subscribers`, of different numbers and no more than
@@ -212,14 +217,20 @@ pub fn launch(
         (NetworkNamespace::New, None) => return Err(talk.out_of_turn("prepare")),
     }
     drop(namespace);
-    for Subscriber { subscription, output } in subscribers {
+    for Subscriber {
+        subscription,
+        output,
+        pipe,
+    } in subscribers
+    {
+        let descriptors: Vec<BorrowedFd<'_>> = [&output].into_iter().chain(&pipe).map(AsFd::as_fd).collect();
         talk.send(
             "subscribe",
             &ToKeeper::Subscribe {
                 subscription,
                 from: From::Now,
             },
-            &[output.as_fd()],
+            &descriptors,
         )?;
     }
     talk.gone_ahead.set(true);
@@ -262,8 +273,9 @@ pub fn request(control: BorrowedFd<'_>, request: &ToKeeper) -> io::Result<()> {
     packet::send(control, &[IoSlice::new(&request.encode())], &[], false)
 }
 
-/// Asks for output on `output`, one end of a `SOCK_SEQPACKET` pair. Answered with `SubscribedAt`, `Behind` or `Refused`.
-/// Never blocks.
+/// Asks for output on `output`, one end of a `SOCK_SEQPACKET` pair. With `pipe`, the write end of a non-blocking pipe of
+/// [`SPLICE_MAX`](super::wire::SPLICE_MAX) bytes, the keeper moves what it can through that instead of copying it; a keeper
+/// of [version](Running::version) 1 closes it unused. Answered with `SubscribedAt`, `Behind` or `Refused`. Never blocks.
 ///
 /// # Errors
 ///
@@ -272,10 +284,12 @@ pub fn request_subscribe(
     control: BorrowedFd<'_>,
     subscription: u64,
     output: BorrowedFd<'_>,
+    pipe: Option<BorrowedFd<'_>>,
     from: From,
 ) -> io::Result<()> {
     let message = ToKeeper::Subscribe { subscription, from }.encode();
-    packet::send(control, &[IoSlice::new(&message)], &[output], false)
+    let descriptors: Vec<BorrowedFd<'_>> = [output].into_iter().chain(pipe).collect();
+    packet::send(control, &[IoSlice::new(&message)], &descriptors, false)
 }
 
 /// Ends a container that was launched and is not wanted after all: as after a failed [`launch`], nothing of it is left.
@@ -461,7 +475,7 @@ fn connect(path: &Path) -> io::Result<Option<Launched>> {
         return Ok(None);
     };
     let hello = ToKeeper::Hello {
-        oldest: VERSION,
+        oldest: VERSION_OLDEST,
         newest: VERSION,
     };
     match request(control.as_fd(), &hello) {

@@ -19,7 +19,7 @@ mod control;
 mod launch;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,9 +29,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use self::control::{Control, Incoming};
 use super::Paths;
-use super::output::Output;
+use super::output::{Found, Output, Source};
 use super::record::{self, ExitRecord};
-use super::wire::{FromKeeper, Running, ToKeeper};
+use super::wire::{From, FromKeeper, Running, ToKeeper};
 use crate::cgroup;
 use crate::packet;
 use crate::sys::{keeper_process, pidfd};
@@ -85,7 +85,7 @@ struct Container {
     stdin: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
     /// Where output comes from: stdout and stderr, or the terminal's master as stdout. `None` has ended.
-    sources: [Option<File>; 2],
+    sources: [Option<Source>; 2],
 }
 
 /// Everything the keeper holds for it.
@@ -122,6 +122,7 @@ enum Token {
     Control,
     Listener,
     Newcomer,
+    FullPipe(u64),
     Source(usize),
     Subscriber(u64),
 }
@@ -173,11 +174,16 @@ impl Keeper {
             tokens.push(Token::Newcomer);
             polled.push(PollFd::new(newcomer.as_fd(), PollFlags::POLLIN));
         }
-        for (index, source) in held.container.sources.iter().enumerate() {
-            if let (Some(source), false) = (source, held.output.is_busy()) {
+        // The streams take turns, so that a flood of one does not hold back the other.
+        for index in held.output.wants().into_iter().flat_map(|first| [first, 1 - first]) {
+            if let Some(source) = &held.container.sources[index] {
                 tokens.push(Token::Source(index));
                 polled.push(PollFd::new(source.as_fd(), PollFlags::POLLIN));
             }
+        }
+        if let Some((subscription, pipe)) = held.output.full_pipe() {
+            tokens.push(Token::FullPipe(subscription));
+            polled.push(PollFd::new(pipe, PollFlags::POLLOUT));
         }
         for (subscription, socket, owed) in held.output.sockets() {
             tokens.push(Token::Subscriber(subscription));
@@ -243,7 +249,8 @@ impl Keeper {
             Token::Newcomer => self.greet(),
             Token::Control => self.serve(events),
             Token::Source(index) => self.read(index),
-            Token::Subscriber(subscription) => {
+            Token::FullPipe(_) if !events.intersects(PollFlags::POLLERR) => self.held.output.retry_pipe(),
+            Token::FullPipe(subscription) | Token::Subscriber(subscription) => {
                 if events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
                     && let Some(ended) = self.held.output.unsubscribe(subscription)
                 {
@@ -270,19 +277,14 @@ impl Keeper {
         let Some(source) = held.container.sources.get_mut(index) else {
             return;
         };
-        let (Some(file), false) = (source.as_mut(), held.output.is_busy()) else {
-            return;
-        };
-        match file.read(held.output.room()) {
-            Ok(0) => *source = None,
-            Ok(len) => {
-                let now = Instant::now();
-                held.output.take(index, len, now, now_ns());
-                self.deliver(now);
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            // EIO is how a terminal's master says that nobody holds its other side; any other error is an end as well.
-            Err(_) => *source = None,
+        let Some(open) = source else { return };
+        let (now, mut tell) = (Instant::now(), Vec::new());
+        let found = held.output.take(index, open, now, now_ns(), &mut tell);
+        held.control.send_all(tell);
+        match found {
+            Found::Bytes(_) => self.deliver(now),
+            Found::Nothing => {}
+            Found::End => *source = None,
         }
     }
 
@@ -339,10 +341,9 @@ impl Keeper {
                 held.container.stdin = None;
                 None
             }
-            ToKeeper::Subscribe { subscription, from } => Some(match descriptors.into_iter().next() {
-                Some(socket) => held.output.subscribe(subscription, socket, from, Instant::now()),
-                None => FromKeeper::Refused { subscription },
-            }),
+            ToKeeper::Subscribe { subscription, from } => {
+                Some(subscribe(&mut held.output, subscription, from, descriptors))
+            }
             ToKeeper::Unsubscribe { subscription } => held.output.unsubscribe(subscription),
             // Out of turn, without harm.
             ToKeeper::Launch { .. } | ToKeeper::Go | ToKeeper::Hello { .. } => None,
@@ -388,6 +389,14 @@ impl Keeper {
         while held.control.is_behind() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             held.control.wait_and_flush(deadline);
         }
+    }
+}
+
+fn subscribe(output: &mut Output, subscription: u64, from: From, descriptors: Vec<OwnedFd>) -> FromKeeper {
+    let mut descriptors = descriptors.into_iter();
+    match (descriptors.next(), descriptors.next()) {
+        (Some(socket), pipe) => output.subscribe(subscription, socket, pipe, from, Instant::now()),
+        (None, _) => FromKeeper::Refused { subscription },
     }
 }
 

@@ -24,12 +24,15 @@
 //!        <-------------------------------------------------  Started + stdin + terminal (or Failed)
 //! ```
 
+pub use super::chunk::Chunk;
 pub use super::field::DecodeError;
 use super::field::{Append, Fields};
 use super::record::{ExitRecord, RECORD_BYTES};
 
-/// The protocol version of this build.
-pub const VERSION: u16 = 1;
+/// The protocol version of this build. Since 2 a subscription may bring a pipe; a keeper of version 1 closes it unused.
+pub const VERSION: u16 = 2;
+/// The oldest version that this build still speaks.
+pub const VERSION_OLDEST: u16 = 1;
 /// Largest message in bytes. A keeper never sends more; it drops a connection that does.
 pub const MESSAGE_MAX: usize = 16 * 1024;
 /// Largest encoded spec in bytes.
@@ -40,6 +43,9 @@ pub const SUBSCRIPTIONS_MAX: usize = 128;
 pub const FRAME_HEADER_BYTES: usize = 8;
 /// Most bytes of output in one packet of a subscription, without its header.
 pub const CHUNK_MAX: usize = 64 * 1024;
+/// Most bytes of output that a packet without any in itself announces in the subscription's pipe. The pipe should hold as
+/// many.
+pub const SPLICE_MAX: usize = 256 * 1024;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"gtry");
 const PATH_MAX: u32 = 4096;
@@ -99,7 +105,8 @@ pub enum ToKeeper {
     KillAll,
     /// Close standard input: the container reads end of file once gantryd has closed its own descriptor.
     CloseStdin,
-    /// Send output to a socket. Descriptor: one end of a `SOCK_SEQPACKET` pair.
+    /// Send output to a socket, as [`Chunk`]s. Descriptors: one end of a `SOCK_SEQPACKET` pair; from version 2 on it may be
+    /// followed by the write end of a pipe.
     Subscribe {
         /// Chosen by gantryd; not in use.
         subscription: u64,

@@ -1,7 +1,7 @@
 //! A busybox container to be held by a real `gantry-keeper`, and a daemon reduced to what follows one container.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,12 @@ use gantry_engine::keeper::Paths;
 use gantry_engine::keeper::client::{self, KeeperExe, LaunchError, Launched, Subscriber};
 use gantry_engine::keeper::log::{CatchUp, Reader};
 use gantry_engine::keeper::record::ExitRecord;
-use gantry_engine::keeper::wire::{CHUNK_MAX, FRAME_HEADER_BYTES, From, FromKeeper, MESSAGE_MAX, Position};
+use gantry_engine::keeper::wire::{
+    CHUNK_MAX, Chunk, FRAME_HEADER_BYTES, From, FromKeeper, MESSAGE_MAX, Position, SPLICE_MAX,
+};
 use gantry_engine::process::capability::{available, plan_capabilities};
 use gantry_engine::process::{Cgroup, Rootfs, Spec, defaults};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
@@ -103,17 +106,23 @@ impl Home {
 
     /// Launches with a subscription from the first byte.
     pub(crate) fn launch_and_follow(&self) -> (Launched, Follower) {
-        let (ours, theirs) = client::packet_pair().unwrap();
+        self.launch_and_follow_by(Way::Socket)
+    }
+
+    pub(crate) fn launch_and_follow_by(&self, way: Way) -> (Launched, Follower) {
+        let (ours, theirs, pipe_end) = live(way);
         let launched = self
             .try_launch(vec![Subscriber {
                 subscription: 0,
                 output: theirs,
+                pipe: pipe_end,
             }])
             .unwrap();
         (
             launched,
             Follower {
                 log: self.spec.log.clone(),
+                way,
                 state: State::Live(ours),
                 subscription: 0,
                 lagged: 0,
@@ -184,9 +193,34 @@ pub(crate) fn exit(control: &OwnedFd) -> ExitRecord {
     }
 }
 
+/// How a follower gets its output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Way {
+    Socket,
+    SocketAndPipe,
+}
+
+/// The follower's ends, and the keeper's.
+fn live(way: Way) -> (Live, OwnedFd, Option<OwnedFd>) {
+    let (socket, theirs) = client::packet_pair().unwrap();
+    if way == Way::Socket {
+        return (Live { socket, pipe: None }, theirs, None);
+    }
+    let (pipe, pipe_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+    fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(SPLICE_MAX as i32)).unwrap();
+    let pipe = Some(File::from(pipe));
+    (Live { socket, pipe }, theirs, Some(pipe_end))
+}
+
+struct Live {
+    socket: OwnedFd,
+    pipe: Option<File>,
+}
+
 /// One client's output: what gantryd does for `attach` and `logs -f`.
 pub(crate) struct Follower {
     log: Option<PathBuf>,
+    way: Way,
     state: State,
     subscription: u64,
     /// How often it was too slow.
@@ -194,16 +228,31 @@ pub(crate) struct Follower {
 }
 
 enum State {
-    Live(OwnedFd),
+    Live(Live),
     Reading(CatchUp),
     Done,
 }
 
 impl Follower {
+    /// A subscription to what comes from now on, without a log to fall back to.
+    pub(crate) fn live(control: &OwnedFd, way: Way) -> Self {
+        let (ours, theirs, pipe_end) = live(way);
+        let pipe = pipe_end.as_ref().map(AsFd::as_fd);
+        client::request_subscribe(control.as_fd(), 1, theirs.as_fd(), pipe, From::Now).unwrap();
+        Self {
+            log: None,
+            way,
+            state: State::Live(ours),
+            subscription: 1,
+            lagged: 0,
+        }
+    }
+
     pub(crate) fn from_log(home: &Home, position: Position) -> Self {
         let catch_up = CatchUp::new(File::open(home.log()).unwrap(), position);
         Self {
             log: home.spec.log.clone(),
+            way: Way::Socket,
             state: State::Reading(catch_up),
             subscription: 1000,
             lagged: 0,
@@ -215,18 +264,22 @@ impl Follower {
         let mut told = Vec::new();
         let mut exited = None;
         let mut buffer = vec![0; CHUNK_MAX + FRAME_HEADER_BYTES];
+        let mut piped = vec![0; SPLICE_MAX];
         loop {
             self.state = match std::mem::replace(&mut self.state, State::Done) {
-                State::Live(socket) => match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap() {
+                State::Live(mut live) => match recv(live.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).unwrap() {
                     0 => self.why_closed(&mut told, control, &mut exited),
                     len => {
-                        let (header, payload) = buffer[..len].split_at(FRAME_HEADER_BYTES);
-                        let [stream @ 1..=2, 0, 0, 0, a, b, c, d] = *header else {
-                            panic!("{header:?}")
-                        };
-                        assert_eq!(u32::from_be_bytes([a, b, c, d]) as usize, payload.len());
-                        sink(usize::from(stream) - 1, payload);
-                        State::Live(socket)
+                        let chunk = Chunk::decode(&buffer[..len]).unwrap();
+                        let piped = &mut piped[..chunk.spliced];
+                        if let Some(pipe) = &mut live.pipe {
+                            pipe.read_exact(piped).expect("what is announced is there");
+                        }
+                        let parts = [piped, chunk.inline];
+                        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+                            sink(chunk.stream, part);
+                        }
+                        State::Live(live)
                     }
                 },
                 State::Reading(mut catch_up) => {
@@ -269,16 +322,17 @@ impl Follower {
             let whole = catch_up.position().log_offset == record.log_offset;
             return if whole { State::Done } else { State::Reading(catch_up) };
         }
-        let (ours, theirs) = client::packet_pair().unwrap();
+        let (ours, theirs, pipe_end) = live(self.way);
         self.subscription += 1;
         let from = From::At(catch_up.position());
-        match client::request_subscribe(control.as_fd(), self.subscription, theirs.as_fd(), from) {
+        let pipe = pipe_end.as_ref().map(AsFd::as_fd);
+        match client::request_subscribe(control.as_fd(), self.subscription, theirs.as_fd(), pipe, from) {
             Ok(()) => {}
             // It has ended; what it said before is still to be read.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) => panic!("{error}"),
         }
-        drop(theirs);
+        drop((theirs, pipe_end));
         loop {
             for told in std::mem::take(told) {
                 match told {

@@ -3,19 +3,22 @@
 mod fixture;
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use gantry_engine::keeper::client::{self, LaunchError, Reconnected, reconnect, request};
 use gantry_engine::keeper::record::ExitRecord;
-use gantry_engine::keeper::wire::{From, Position, StartFailureKind, ToKeeper};
+use gantry_engine::keeper::wire::{From, FromKeeper, MESSAGE_MAX, Position, Running, StartFailureKind, ToKeeper};
+use gantry_engine::packet;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sha2::{Digest, Sha256};
 
-use self::fixture::{Follower, Home, exit, message, skipped};
+use self::fixture::{Follower, Home, Way, exit, message, skipped};
 
 #[test]
 fn exit_codes_are_the_program_s() {
@@ -318,6 +321,92 @@ fn the_newest_daemon_is_served_and_nonsense_ends_only_its_connection() {
 }
 
 #[test]
+fn a_daemon_of_version_1_is_served() {
+    if skipped() {
+        return;
+    }
+    let home = Home::script("read x; echo out; head -c 100000 /dev/zero >&2; exit 3").with_stdin();
+    let launched = home.launch();
+    let control = packet::connect(&home.paths.socket, Duration::from_secs(10))
+        .unwrap()
+        .unwrap();
+    request(control.as_fd(), &ToKeeper::Hello { oldest: 1, newest: 1 }).unwrap();
+    let Some(FromKeeper::Welcome(running)) = message(&control) else {
+        panic!("no welcome");
+    };
+    assert_eq!(running.version, 1);
+    let mut follower = Follower::live(&control, Way::Socket);
+    assert!(matches!(message(&control), Some(FromKeeper::SubscribedAt { .. })));
+    File::from(launched.stdin.unwrap()).write_all(b"go\n").unwrap();
+    let mut got: [Vec<u8>; 2] = Default::default();
+    let record = follower.follow(&control, |stream, output| got[stream].extend_from_slice(output));
+    assert_eq!(record.exit_code, 3);
+    assert!(got == [b"out\n".to_vec(), vec![0; 100_000]]);
+}
+
+/// A keeper of version 1 in words: it knows one descriptor of a subscription, and closes what else comes.
+#[test]
+fn a_keeper_of_version_1_is_understood() {
+    if skipped() {
+        return;
+    }
+    let home = Home::script("");
+    let listener = packet::listen(&home.paths.socket).unwrap();
+    let keeper = thread::spawn(move || {
+        let poll_fd = PollFd::new(listener.as_fd(), PollFlags::POLLIN);
+        poll(&mut [poll_fd], PollTimeout::NONE).unwrap();
+        let control = packet::accept(listener.as_fd()).unwrap();
+        let mut buffer = [0; MESSAGE_MAX];
+        let mut hear = || {
+            poll(
+                &mut [PollFd::new(control.as_fd(), PollFlags::POLLIN)],
+                PollTimeout::NONE,
+            )
+            .unwrap();
+            let packet = packet::receive(control.as_fd(), &mut buffer, true).unwrap();
+            (
+                ToKeeper::decode(&buffer[..packet.len]).unwrap().unwrap(),
+                packet.descriptors,
+            )
+        };
+        let tell = |message: FromKeeper| {
+            packet::send(control.as_fd(), &[IoSlice::new(&message.encode())], &[], true).unwrap();
+        };
+        let (ToKeeper::Hello { oldest, newest }, _) = hear() else {
+            panic!("no hello")
+        };
+        assert!(oldest <= 1 && newest >= 1, "version 1 is still spoken");
+        tell(FromKeeper::Welcome(Running {
+            version: 1,
+            ..Running::default()
+        }));
+        let (ToKeeper::Subscribe { subscription, .. }, mut descriptors) = hear() else {
+            panic!("no subscription")
+        };
+        descriptors.truncate(1);
+        let position = Position::default();
+        tell(FromKeeper::SubscribedAt { subscription, position });
+        let frame = [&[1, 0, 0, 0, 0, 0, 0, 4][..], b"old\n"].concat();
+        packet::send(descriptors[0].as_fd(), &[IoSlice::new(&frame)], &[], true).unwrap();
+        drop(descriptors);
+        tell(FromKeeper::Ended { subscription });
+        tell(FromKeeper::Exited(ExitRecord {
+            exit_code: 8,
+            ..ExitRecord::default()
+        }));
+    });
+    let Reconnected::Running(launched) = reconnect(&home.paths, &home.spec.cgroup.path).unwrap() else {
+        panic!("it listens");
+    };
+    assert_eq!(launched.running.version, 1);
+    let mut follower = Follower::live(&launched.control, Way::SocketAndPipe);
+    let mut got = Vec::new();
+    let record = follower.follow(&launched.control, |_, output| got.extend_from_slice(output));
+    keeper.join().unwrap();
+    assert_eq!((record.exit_code, &got[..]), (8, &b"old\n"[..]));
+}
+
+#[test]
 fn neither_signals_nor_a_second_start_harm_a_keeper() {
     if skipped() {
         return;
@@ -354,12 +443,17 @@ fn a_hundred_megabytes_pass_a_stalling_reader() {
         return;
     }
     const TOTAL: usize = 100 * 1000 * 1000;
-    for logged in [true, false] {
+    for (logged, way) in [
+        (true, Way::Socket),
+        (true, Way::SocketAndPipe),
+        (false, Way::Socket),
+        (false, Way::SocketAndPipe),
+    ] {
         let mut home = Home::script("cat").with_stdin();
         if !logged {
             home.spec.log = None;
         }
-        let (mut launched, mut follower) = home.launch_and_follow();
+        let (mut launched, mut follower) = home.launch_and_follow_by(way);
         let mut stdin = File::from(launched.stdin.take().unwrap());
         request(launched.control.as_fd(), &ToKeeper::CloseStdin).unwrap();
         let (sent, got) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -399,13 +493,13 @@ fn a_hundred_megabytes_pass_a_stalling_reader() {
         assert_eq!(
             (record.exit_code, record.log_lost_bytes, got.into_inner()),
             (0, 0, TOTAL),
-            "logged {logged}"
+            "logged {logged}, {way:?}"
         );
-        assert!(read == written, "logged {logged}: the bytes are the same");
+        assert!(read == written, "logged {logged}, {way:?}: the bytes are the same");
         assert_eq!(
             follower.lagged >= 2,
             logged,
-            "a reader of a log is taken off when it stalls, another is waited for"
+            "{way:?}: a reader of a log is taken off when it stalls, another is waited for"
         );
     }
 }
@@ -430,6 +524,44 @@ fn blocks(total: usize) -> impl Iterator<Item = Vec<u8>> {
         left -= block.len();
         (!block.is_empty()).then_some(block)
     })
+}
+
+#[test]
+fn the_keeper_reads_no_byte_that_only_passes() {
+    if skipped() {
+        return;
+    }
+    const MIB: u64 = 1 << 20;
+    // (logged, bytes that pass, bytes read by the keeper)
+    for (logged, total, read) in [(false, 64 * MIB, 0..MIB / 4), (true, 16 * MIB, 16 * MIB..17 * MIB)] {
+        let script = format!("read x; dd if=/dev/zero bs=65536 count={}; read x", total / 65_536);
+        let mut home = Home::script(&script).with_stdin();
+        if !logged {
+            home.spec.log = None;
+        }
+        let (mut launched, mut follower) = home.launch_and_follow_by(Way::SocketAndPipe);
+        let process = format!("/proc/{}", launched.running.keeper_pid);
+        let io = |name: &str| -> u64 {
+            let io = fs::read_to_string(format!("{process}/io")).unwrap();
+            let line = io.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_start_matches(':').trim().parse().unwrap()
+        };
+        let (bytes_before, calls_before) = (io("rchar"), io("syscr"));
+        let mut stdin = File::from(launched.stdin.take().unwrap());
+        stdin.write_all(b"go\n").unwrap();
+        let (mut got, mut counted) = (0, None);
+        follower.follow(&launched.control, |stream, output| {
+            got += if stream == 0 { output.len() as u64 } else { 0 };
+            if got == total && counted.is_none() {
+                counted = Some((io("rchar") - bytes_before, io("syscr") - calls_before));
+                request(launched.control.as_fd(), &ToKeeper::KillAll).unwrap();
+            }
+        });
+        let (bytes, calls) = counted.expect("everything");
+        println!("logged {logged}: {bytes} bytes in {calls} reads");
+        assert!(read.contains(&bytes), "logged {logged}: {bytes} bytes read");
+        assert!(calls < total / 4096 / 2, "logged {logged}: {calls} reads");
+    }
 }
 
 #[test]
@@ -483,7 +615,7 @@ fn a_keeper_is_small() {
         "{status}"
     );
     let (_, theirs) = client::packet_pair().unwrap();
-    client::request_subscribe(launched.control.as_fd(), 7, theirs.as_fd(), From::Now).unwrap();
+    client::request_subscribe(launched.control.as_fd(), 7, theirs.as_fd(), None, From::Now).unwrap();
     drop(launched.stdin);
     request(launched.control.as_fd(), &ToKeeper::KillAll).unwrap();
     assert_eq!(exit(&launched.control).exit_code, 137);

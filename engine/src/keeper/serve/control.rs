@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::keeper::wire::{FromKeeper, MESSAGE_MAX, SUBSCRIPTIONS_MAX, ToKeeper, VERSION};
+use crate::keeper::wire::{FromKeeper, MESSAGE_MAX, SUBSCRIPTIONS_MAX, ToKeeper, VERSION, VERSION_OLDEST};
 use crate::packet;
 
 /// Messages that may wait before requests are no longer read. Each request has at most one answer, and each
@@ -128,7 +128,7 @@ impl Control {
 pub(super) fn negotiate(newcomer: BorrowedFd<'_>) -> Option<u16> {
     match receive(newcomer, false) {
         Ok(Some((ToKeeper::Hello { oldest, newest }, _))) => {
-            (oldest <= VERSION && newest >= 1).then(|| newest.min(VERSION))
+            (oldest <= VERSION && newest >= VERSION_OLDEST).then(|| newest.min(VERSION))
         }
         _ => None,
     }

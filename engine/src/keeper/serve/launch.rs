@@ -6,15 +6,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 
 use super::control::Control;
-use super::{Container, Launched, Paths, now_ns, record};
+use super::{Container, Launched, Paths, now_ns, record, subscribe};
 use crate::cgroup;
 use crate::keeper::log::LogFile;
-use crate::keeper::output::Output;
+use crate::keeper::output::{Output, Source};
 use crate::keeper::spec;
 use crate::keeper::wire::{FromKeeper, Running, StartFailure, StartFailureKind, ToKeeper, VERSION};
 use crate::packet;
@@ -87,7 +87,7 @@ struct Begun {
 /// The keeper's ends of the container's streams, and the container's own.
 struct Streams {
     stdin: Option<OwnedFd>,
-    sources: [Option<File>; 2],
+    sources: [Option<Source>; 2],
     stdio: Option<Stdio>,
 }
 
@@ -147,10 +147,7 @@ fn run(control: &mut Control, spec: &Spec, output: &mut Output) -> Result<Contai
         match control.receive_waiting() {
             Some((ToKeeper::Go, _)) => break,
             Some((ToKeeper::Subscribe { subscription, from }, descriptors)) => {
-                let answer = match descriptors.into_iter().next() {
-                    Some(socket) => output.subscribe(subscription, socket, from, Instant::now()),
-                    None => FromKeeper::Refused { subscription },
-                };
+                let answer = subscribe(output, subscription, from, descriptors);
                 control.send(&answer, &[]);
             }
             Some(_) => {}
@@ -160,7 +157,7 @@ fn run(control: &mut Control, spec: &Spec, output: &mut Output) -> Result<Contai
     let Started { pid, pidfd, terminal } = prepared.run()?;
     let started_at_ns = now_ns();
     if let Some(terminal) = &terminal {
-        match terminal.try_clone().and_then(source) {
+        match terminal.try_clone().and_then(Source::terminal) {
             Ok(source) => sources[0] = Some(source),
             Err(error) => {
                 let _ = pidfd::kill(pidfd.as_fd(), libc::SIGKILL);
@@ -219,7 +216,7 @@ fn streams(spec: &Spec) -> io::Result<Streams> {
         (File::open("/dev/null")?.into(), None)
     };
     let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
-    let sources = [Some(source(stdout)?), Some(source(stderr)?)];
+    let sources = [Some(Source::pipe(stdout)?), Some(Source::pipe(stderr)?)];
     Ok(Streams {
         stdin: keep,
         sources,
@@ -229,11 +226,6 @@ fn streams(spec: &Spec) -> io::Result<Streams> {
             stderr: stderr_end,
         }),
     })
-}
-
-fn source(fd: OwnedFd) -> io::Result<File> {
-    fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    Ok(fd.into())
 }
 
 /// Asks the kernel to take the container before its keeper when memory runs out. After the start, so that the container
