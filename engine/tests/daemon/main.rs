@@ -5,6 +5,7 @@
 
 mod attach;
 mod clients;
+mod copies;
 mod crash;
 mod firehose;
 mod groups;

@@ -204,7 +204,9 @@ fn a_source_is_opened_where_the_connection_is() {
     assert_eq!(scene.drive(OUTPUT_WINDOW).len(), OUTPUT_WINDOW);
     scene.gate.writable(&mut scene.driver, CONN);
     assert_eq!(scene.reported(), OUTPUT_WINDOW);
-    scene.gate.message(&mut scene.driver, ToGate::EndSource(CONN, SOURCE, 9));
+    scene
+        .gate
+        .message(&mut scene.driver, ToGate::EndSource(CONN, SOURCE, 9));
     assert_eq!(scene.driver.sources, [(CONN, SOURCE, None), (CONN, SOURCE, Some(9))]);
 }
 
