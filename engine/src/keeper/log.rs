@@ -21,6 +21,7 @@ mod encode;
 mod read;
 mod write;
 
+pub(super) use self::encode::clean_blocks;
 pub use self::read::{CatchUp, Entry, Reader};
 pub(super) use self::write::LogFile;
 

@@ -41,7 +41,7 @@ use std::time::Instant;
 
 pub(super) use self::source::{Found, Source};
 use self::subscriber::{Sent, Subscriber, send};
-use super::log::{LINE_MAX, LogFile};
+use super::log::{LINE_MAX, LogFile, clean_blocks};
 use super::wire::{CHUNK_MAX, Chunk, From, FromKeeper, Position, SUBSCRIPTIONS_MAX};
 
 /// Fewer bytes than this are copied: that is cheaper than a page of their own in a pipe, of which it has few.
@@ -339,7 +339,7 @@ fn split(partial: &mut Vec<u8>, mut chunk: &[u8], mut line: impl FnMut(&[u8])) {
     while !chunk.is_empty() {
         let room = LINE_MAX - partial.len();
         let (window, _) = chunk.split_at(room.min(chunk.len()));
-        let (taken, ends) = match window.iter().position(|&byte| byte == b'\n') {
+        let (taken, ends) = match newline(window) {
             Some(newline) => (newline + 1, true),
             None => (window.len(), window.len() == room),
         };
@@ -355,4 +355,10 @@ fn split(partial: &mut Vec<u8>, mut chunk: &[u8], mut line: impl FnMut(&[u8])) {
             partial.clear();
         }
     }
+}
+
+fn newline(bytes: &[u8]) -> Option<usize> {
+    let clean = clean_blocks(bytes, |byte| byte == b'\n');
+    let at = bytes.get(clean..)?.iter().position(|&byte| byte == b'\n')?;
+    Some(clean + at)
 }
