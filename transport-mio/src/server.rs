@@ -105,14 +105,20 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
         S: Service<Reactor<P>, Message = M>,
     {
         while !self.reactor.stopping {
-            let timeout = self.time_to_wait();
-            match self.reactor.poll.poll(&mut self.events, timeout) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
-                Err(error) => return Err(error),
-            }
-            self.turn(service);
+            self.round(service)?;
         }
+        Ok(())
+    }
+
+    /// Waits until there is something to do, and does it.
+    fn round<S: Service<Reactor<P>, Message = M>>(&mut self, service: &mut S) -> io::Result<()> {
+        let timeout = self.time_to_wait();
+        match self.reactor.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => return Err(error),
+        }
+        self.turn(service);
         Ok(())
     }
 
@@ -309,3 +315,19 @@ impl<P, M> fmt::Debug for Server<P, M> {
 fn spare_descriptor() -> io::Result<File> {
     File::open("/dev/null")
 }
+
+#[cfg(test)]
+impl<P: Protocol, M: Send + 'static> Server<P, M> {
+    /// Nothing has to be done before the first round.
+    fn start(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the next round waits for whatever may come.
+    fn is_at_rest(&self) -> bool {
+        self.time_to_wait().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,9 @@ impl<P: Protocol> Reactor<P> {
         let now = self.now;
         let mut budget = Budget::new();
         let mut filled = 0;
+        if let Some(conn) = self.conns.get_mut(id.0) {
+            conn.place.attend();
+        }
         // Looked up each time: the call-backs own the reactor.
         while let Some(conn) = self.conns.get_mut(id.0) {
             let gone = conn.state.peer() == Peer::Gone;
@@ -44,11 +47,13 @@ impl<P: Protocol> Reactor<P> {
                 }
                 Step::Event(event) => service.event(self, id, event),
                 Step::Spent => {
+                    conn.place.rest();
                     self.queue_conn(id);
                     self.settle(id);
                     break;
                 }
                 Step::Wait => {
+                    conn.place.rest();
                     self.settle(id);
                     break;
                 }

@@ -72,6 +72,17 @@ impl Place {
         }
         first
     }
+
+    /// It is being served, and goes on until nothing of it moves: whatever is asked of it meanwhile is seen in this turn, so
+    /// [`enter`](Self::enter) has nothing to do until the [`rest`](Self::rest).
+    pub fn attend(&mut self) {
+        self.queued = true;
+    }
+
+    /// Its turn is over.
+    pub fn rest(&mut self) {
+        self.queued = false;
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +99,11 @@ mod tests {
         assert!(!place.leave(1), "but it has been served");
         assert!(!place.enter(), "so it has stayed");
         assert!(place.leave(2));
+        place.attend();
+        assert!(!place.enter(), "it sees by itself what is asked of it in its turn");
+        place.rest();
+        assert!(place.enter());
+        assert!(!place.leave(2) && place.leave(3));
     }
 
     #[test]
