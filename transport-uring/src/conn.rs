@@ -19,7 +19,7 @@ use nix::{
 
 use crate::{
     intake::{Arrival, End, Intake},
-    limits::{LAST_READ_BYTES, OUTPUT_COPY_MAX},
+    limits::{DIRECT_MAX, LAST_READ_BYTES, OUTPUT_COPY_MAX},
     op::{Memory, Op, OpId, Output, Owner},
     ring::{Completion, Ring, Way},
     splice::{MSG_MORE, Sources, Spliced},
@@ -176,32 +176,36 @@ impl Stream {
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 
-    /// Sends what the socket takes at this moment; says how much that was.
-    fn send_now(&mut self, bytes: &[u8], flags: MsgFlags) -> usize {
+    /// Sends what the socket takes at once. No send is under way that could be overtaken.
+    fn send_now(&mut self, bytes: &[u8], flags: MsgFlags) -> Result<usize, PeerGone> {
+        let flags = flags | MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         loop {
-            let flags = flags | MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
             match send(self.socket.as_raw_fd(), bytes, flags) {
-                Ok(len) => return len,
+                Ok(len) => return Ok(len),
+                Err(Errno::EAGAIN) => return Ok(0),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return 0,
                 // EPIPE, ECONNRESET, ETIMEDOUT, …: no byte will ever reach the peer.
                 Err(_) => {
                     self.send_failed = true;
-                    return 0;
+                    return Err(PeerGone);
                 }
             }
         }
     }
 
     /// Moves what a source is to give until that is all or the socket is full.
-    fn splice_some(&mut self) {
+    fn splice_some(&mut self) -> Result<(), PeerGone> {
         let (moved, outcome) = self.sources.splice(self.socket.as_fd());
         self.progress += moved;
         match outcome {
             Spliced::Done => {}
             Spliced::Full => self.blocked = true,
-            Spliced::Broken => self.send_failed = true,
+            Spliced::Broken => {
+                self.send_failed = true;
+                return Err(PeerGone);
+            }
         }
+        Ok(())
     }
 
     fn recv_now(&self, room: &mut [u8], flags: MsgFlags) -> Result<usize, Errno> {
@@ -222,6 +226,8 @@ pub(crate) struct StreamTurn<'a> {
     pub(crate) id: ConnId,
     /// The peer is gone: only what it has left is to be read.
     pub(crate) gone: bool,
+    /// Nobody else has anything to do in this turn of the loop.
+    pub(crate) alone: bool,
     pub(crate) scratch: &'a mut Box<[u8]>,
     /// Bytes of output at the start of `scratch`. Call-backs do not touch that buffer.
     pub(crate) filled: &'a mut usize,
@@ -264,36 +270,37 @@ impl Socket for StreamTurn<'_> {
         self.stream.sources.want(source, len);
     }
 
-    /// The kernel gets the buffer itself if there is much in it, and a copy of its own if there is little. The header of
-    /// what a source is to give goes directly, so that nothing has to be waited for in between.
+    /// A little from somebody who is alone goes out directly, as far as the socket takes it, and so does the header of what a
+    /// source is to give, which would have to wait for it otherwise. For the rest the kernel gets the buffer itself if there is
+    /// much in it, and a copy of its own if there is little.
     fn send(&mut self) -> Result<usize, PeerGone> {
-        let splices = self.stream.sources.unsent() > 0;
-        let len = std::mem::take(self.filled);
-        let mut sent = 0;
-        if len > 0 && splices {
-            sent = self.stream.send_now(&self.scratch[..len], MSG_MORE);
-            self.stream.progress += sent;
-        }
         if self.stream.send_failed {
             return Err(PeerGone);
         }
-        if sent < len {
-            let output = if len <= OUTPUT_COPY_MAX {
-                Output::new(self.scratch[sent..len].into(), len - sent)
+        let splices = self.stream.sources.unsent() > 0;
+        let len = std::mem::take(self.filled);
+        let mut sent = 0;
+        if splices && len > 0 {
+            sent = self.stream.send_now(&self.scratch[..len], MSG_MORE)?;
+        } else if self.alone && (1..=DIRECT_MAX).contains(&len) {
+            sent = self.stream.send_now(&self.scratch[..len], MsgFlags::empty())?;
+        }
+        self.stream.progress += sent;
+        let rest = len - sent;
+        if rest > 0 {
+            let output = if rest <= OUTPUT_COPY_MAX {
+                Output::new(self.scratch[sent..len].into(), rest)
             } else {
                 let fresh = self.ring.output_buffer();
                 let mut output = Output::new(std::mem::replace(self.scratch, fresh), len);
                 output.advance(sent);
                 output
             };
-            self.stream.unsent = len - sent;
+            self.stream.unsent = rest;
             self.stream.sending = Some(self.ring.send(Owner::Conn(self.id), &self.stream.socket, output));
         }
         if splices && self.stream.sending.is_none() && !self.stream.blocked {
-            self.stream.splice_some();
-            if self.stream.send_failed {
-                return Err(PeerGone);
-            }
+            self.stream.splice_some()?;
         }
         Ok(std::mem::take(&mut self.stream.progress))
     }
@@ -364,5 +371,73 @@ impl Socket for StreamTurn<'_> {
             Err(Errno::EAGAIN) => Received::Nothing,
             Err(_) => Received::Failed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    use nix::sys::socket::{setsockopt, sockopt};
+
+    use super::*;
+    use crate::{ring::Wait, server::tests::Asking};
+
+    #[test]
+    fn what_a_direct_send_leaves_follows_by_the_ring() {
+        let mut ring = match Ring::new() {
+            Ok(ring) => ring,
+            Err(refused) => {
+                let _ = writeln!(io::stderr(), "skipped: {refused}");
+                return;
+            }
+        };
+        ring.enable().expect("enable");
+        let (ours, mut peers) = UnixStream::pair().expect("a pair");
+        // The kernel makes it the least there is, in which two pieces of less than half of it find room.
+        setsockopt(&ours, sockopt::SndBuf, &0).expect("a small buffer");
+        let before = [0xff; 2000];
+        (&ours).write_all(&before).expect("the first piece");
+        peers.set_nonblocking(true).expect("nonblocking");
+        let mut conn = Conn::new(ours.into(), Asking::default());
+        let id = ConnId(0);
+        let mut scratch = ring.output_buffer();
+        let output: Vec<u8> = (0..DIRECT_MAX).map(|byte| byte as u8).collect();
+        scratch[..output.len()].copy_from_slice(&output);
+        let mut turn = StreamTurn {
+            stream: &mut conn.stream,
+            ring: &mut ring,
+            id,
+            gone: false,
+            alone: true,
+            scratch: &mut scratch,
+            filled: &mut output.len(),
+            last: None,
+        };
+        let sent = turn.send().expect("the peer is there");
+        assert!(0 < sent && sent < output.len(), "{sent} bytes at once");
+        assert_eq!(turn.unsent(), output.len() - sent);
+        assert!(turn.room().is_empty(), "nothing may overtake the rest");
+        drop(turn);
+        scratch.fill(0);
+        let wanted = [&before[..], &output].concat();
+        let mut got = Vec::new();
+        while got.len() < wanted.len() {
+            let mut room = [0; DIRECT_MAX];
+            match peers.read(&mut room) {
+                Ok(len) => got.extend_from_slice(&room[..len]),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    ring.enter(Wait::Forever).expect("enter");
+                    let done = ring.completed().expect("the send");
+                    let op = done.op.expect("its last completion");
+                    conn.note_send(&mut ring, Owner::Conn(id), done.result, op);
+                }
+            }
+        }
+        assert_eq!(got, wanted);
     }
 }

@@ -34,6 +34,7 @@ impl<P: Protocol> Reactor<P> {
                 ring: &mut self.ring,
                 id,
                 gone,
+                alone: self.alone == Some(id),
                 scratch: &mut *scratch,
                 filled: &mut filled,
                 last: None,

@@ -36,6 +36,9 @@ pub(crate) const OUTPUT_BYTES: usize = 128 * 1024;
 /// Bytes of output up to which a send gets memory of its own size instead of the whole output buffer.
 pub(crate) const OUTPUT_COPY_MAX: usize = 4 * 1024;
 
+/// Bytes of output up to which a connection that is alone in its turn sends directly: an answer, not a stream.
+pub(crate) const DIRECT_MAX: usize = OUTPUT_COPY_MAX;
+
 /// Output buffers that are kept for the next send.
 pub(crate) const OUTPUT_SPARE: usize = 16;
 
@@ -49,4 +52,6 @@ pub(crate) const WRITE_GATHER_BYTES: usize = 16 * 1024;
 pub(crate) const REAP_PATIENCE: Duration = Duration::from_secs(5);
 
 const _: () = assert!(SMALL_COUNT.is_power_of_two() && LARGE_COUNT.is_power_of_two());
+// What is left of a direct send is copied.
+const _: () = assert!(DIRECT_MAX <= OUTPUT_COPY_MAX);
 const _: () = assert!(OUTPUT_ROOM_MIN < OUTPUT_BYTES && LAST_READ_BYTES <= OUTPUT_BYTES);

@@ -30,6 +30,8 @@ pub struct Reactor<P> {
     pub(crate) starved: Vec<Owner>,
     /// Those who can go on without the kernel; each at most once.
     pub(crate) ready: VecDeque<Work>,
+    /// The connection that has this turn for itself.
+    pub(crate) alone: Option<ConnId>,
     pub(crate) stopping: bool,
 }
 
@@ -62,6 +64,7 @@ impl<P> Reactor<P> {
             deadlines: Deadlines::new(),
             starved: Vec::new(),
             ready: VecDeque::new(),
+            alone: None,
             stopping: false,
         })
     }

@@ -275,6 +275,12 @@ impl Ring {
         self.uring.completion().len()
     }
 
+    /// How many entries the kernel does not have yet.
+    #[cfg(test)]
+    pub(crate) fn unsubmitted(&mut self) -> usize {
+        self.uring.submission().len() + self.backlog.len()
+    }
+
     /// Takes the next completion.
     pub(crate) fn completed(&mut self) -> Option<Completion> {
         loop {

@@ -98,12 +98,23 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
     where
         S: Service<Reactor<P>, Message = M>,
     {
-        self.reactor.ring.enable()?;
+        self.start()?;
         while !self.reactor.stopping {
-            let wait = self.time_to_wait();
-            self.reactor.ring.enter(wait)?;
-            self.turn(service);
+            self.round(service)?;
         }
+        Ok(())
+    }
+
+    /// Makes this thread that of the loop.
+    fn start(&mut self) -> io::Result<()> {
+        self.reactor.ring.enable()
+    }
+
+    /// Hands over what is to be done, waits until something has been, and goes on with that.
+    fn round<S: Service<Reactor<P>, Message = M>>(&mut self, service: &mut S) -> io::Result<()> {
+        let wait = self.time_to_wait();
+        self.reactor.ring.enter(wait)?;
+        self.turn(service);
         Ok(())
     }
 
@@ -193,6 +204,10 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
     fn serve_ready<S: Service<Reactor<P>, Message = M>>(&mut self, service: &mut S) {
         let mut later = VecDeque::new();
         let mut moved = 0;
+        self.reactor.alone = match (self.reactor.ready.front(), self.reactor.ready.len()) {
+            (Some(&Work::Conn(id)), 1) => Some(id),
+            _ => None,
+        };
         while moved < TURN_BYTES
             && let Some(work) = self.reactor.ready.pop_front()
         {
@@ -256,3 +271,17 @@ impl<P, M> fmt::Debug for Server<P, M> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+impl<P: Protocol, M: Send + 'static> Server<P, M> {
+    /// Whether the next round hands nothing over, and waits for whatever may come.
+    fn is_at_rest(&mut self) -> bool {
+        self.time_to_wait() == Wait::Forever && self.reactor.ring.unsubmitted() == 0
+    }
+}
+
+#[cfg(test)]
+mod batch;
+#[cfg(test)]
+#[path = "../../transport-mio/src/server/tests.rs"]
+pub(crate) mod tests;
