@@ -267,7 +267,7 @@ impl<P: Protocol> ConnState<P> {
             let room_len = room.len();
             match self.protocol.poll_output(now, room) {
                 Output::Event(event) => {
-                    budget.spend_step();
+                    budget.spend_event();
                     return Some(Step::Event(event));
                 }
                 Output::Splice { source, len } => {

@@ -39,8 +39,12 @@ pub const OUTPUT_ROOM_MIN: usize = 4 * 1024;
 /// last system call may overshoot it by one buffer.
 pub const SERVE_BYTES: usize = 256 * 1024;
 
-/// Events of a protocol, or packets of a pipe, in one turn; then the others have theirs.
+/// Packets of a pipe, or calls that moved nothing, in one turn; then the others have theirs.
 pub const SERVE_STEPS: usize = 256;
+
+/// Events of a protocol in one turn; then the others have theirs. Few, since an event may be a request, and nobody bounds
+/// what its answer costs; enough for [`SERVE_BYTES`] in reads of 64 KiB.
+pub const SERVE_EVENTS: usize = 4;
 
 /// Bytes moved in a turn of the loop, over all connections and pipes, after which timers, messages and the kernel are
 /// looked at again.
@@ -67,4 +71,5 @@ pub const CLOSE_LINGER: Duration = Duration::from_secs(10);
 /// How long bytes of a vanished peer are kept for a protocol that takes none of them.
 pub const GONE_LINGER: Duration = Duration::from_secs(10);
 
+const _: () = assert!(SERVE_STEPS.is_multiple_of(SERVE_EVENTS));
 const _: () = assert!(OUTPUT_LOW_WATER < OUTPUT_HIGH_WATER);

@@ -1,6 +1,6 @@
 //! Fairness: who is served when, and how much at once.
 
-use super::limits::{SERVE_BYTES, SERVE_STEPS};
+use super::limits::{SERVE_BYTES, SERVE_EVENTS, SERVE_STEPS};
 
 /// What one connection or pipe may still do in this turn of the loop.
 #[derive(Debug, Clone, Copy)]
@@ -10,7 +10,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A whole share: [`SERVE_BYTES`] and [`SERVE_STEPS`].
+    /// A whole share: [`SERVE_BYTES`], and [`SERVE_STEPS`] or [`SERVE_EVENTS`].
     pub const fn new() -> Self {
         Self {
             bytes: SERVE_BYTES,
@@ -21,6 +21,11 @@ impl Budget {
     /// Bytes have been moved.
     pub fn spend_bytes(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// An event has been told.
+    pub fn spend_event(&mut self) {
+        self.steps = self.steps.saturating_sub(SERVE_STEPS / SERVE_EVENTS);
     }
 
     /// A call-back has been made, or a system call that moved nothing.
@@ -107,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_ends_by_bytes_or_by_steps() {
+    fn a_budget_ends_by_bytes_steps_or_events() {
         let mut budget = Budget::new();
         budget.spend_bytes(SERVE_BYTES - 1);
         assert!(!budget.is_spent());
@@ -121,5 +126,11 @@ mod tests {
         budget.spend_step();
         assert!(budget.is_spent());
         assert_eq!(budget.moved(), 0);
+
+        let mut budget = Budget::new();
+        (1..SERVE_EVENTS).for_each(|_| budget.spend_event());
+        assert!(!budget.is_spent());
+        budget.spend_event();
+        assert!(budget.is_spent());
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::driver::limits::SERVE_BYTES;
+use crate::driver::limits::{SERVE_BYTES, SERVE_EVENTS};
 
 /// A socket in memory. The test decides how much it takes, and what it gives.
 struct Fake {
@@ -448,6 +448,30 @@ fn a_turn_ends_when_its_share_is_used_up() {
         }
     }
     assert!((SERVE_BYTES / 2..=SERVE_BYTES + 50_000).contains(&(took * 2)), "{took}");
+}
+
+#[test]
+fn a_turn_ends_after_a_few_events_however_small() {
+    let mut scene = Scene::new(Echo::default(), Fake::new(100));
+    scene.socket.incoming = vec![Incoming::Bytes(b"x".to_vec()); 10].into();
+    let mut turns = Vec::new();
+    loop {
+        let mut budget = Budget::new();
+        let mut events = 0;
+        let end = loop {
+            match scene.conn.step(scene.now, &mut scene.socket, &mut budget) {
+                Step::Event(_) => events += 1,
+                Step::Writable => {}
+                end => break end,
+            }
+        };
+        turns.push(events);
+        if end == Step::Wait {
+            break;
+        }
+    }
+    assert_eq!(turns, [SERVE_EVENTS, SERVE_EVENTS, 10 - 2 * SERVE_EVENTS]);
+    assert_eq!(scene.socket.sent.len(), 10, "nothing is lost between turns");
 }
 
 /// Says bytes and lengths of what is in [`PIPE`], in turn.
