@@ -20,7 +20,7 @@ mark=cli$$
 image=$mark-image:latest
 passed=0 failed=0
 
-d() { timeout -k 5 60 docker "$@"; }
+d() { timeout -k 5 180 docker "$@"; }
 stage() { timeout -k 5 180 python3 "$here/stage.py" "$@"; }
 
 remove_containers() {
