@@ -53,6 +53,9 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+// Files that are shared with other crates' tests call it so.
+#[cfg(all(test, feature = "api"))]
+extern crate self as gantry_core;
 
 pub mod framing;
 

@@ -6,7 +6,6 @@
 
 use alloc::{
     borrow::ToOwned,
-    boxed::Box,
     collections::{BTreeMap, BTreeSet, VecDeque},
     format,
     string::{String, ToString},
@@ -14,15 +13,18 @@ use alloc::{
     vec::Vec,
 };
 
-use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::*;
-use crate::{http::HttpVersion, model};
+use crate::http::HttpVersion;
 
+#[path = "../../tests/cases/daemon.rs"]
+mod daemon;
 mod refused;
 mod replies;
 mod requests;
+
+use daemon::{items, reply};
 
 const ID: &str = "4fa6e0f0c6786287e131c3852c58a2e01cc697a68231826813597e4994f1d6e2";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -42,76 +44,6 @@ fn begin(method: &str, target: &str, content_type: Option<&str>) -> Result<Excha
 fn call(method: &str, target: &str, body: &str) -> Result<Call, Response> {
     let json = (!body.is_empty()).then_some("application/json");
     begin(method, target, json)?.call(body.as_bytes())
-}
-
-/// What the scripted daemon answers to a call.
-fn reply(call: &Call) -> Reply {
-    fn made<T: serde::de::DeserializeOwned>(key: &str) -> T {
-        let mut script: Value = serde_json::from_str(include_str!("../../tests/cases/replies.json")).expect("script");
-        serde_json::from_value(script[key].take()).expect(key)
-    }
-    match call {
-        Call::ContainerAttach(_) => Reply::Attached { tty: false },
-        Call::ContainerCreate(_) => Reply::ContainerCreated {
-            id: "e90e34656806e90e34656806e90e34656806e90e34656806e90e34656806e90e".to_owned(),
-            warnings: Vec::new(),
-        },
-        Call::ContainerInspect { size, .. } => {
-            let mut container: Box<model::Container> = made("container");
-            container.size_rw = size.then_some(12_288);
-            container.size_root_fs = size.then_some(24_576);
-            Reply::Container(container)
-        }
-        Call::ContainerList(list) => {
-            let mut containers: Vec<model::ContainerSummary> = made("containers");
-            for container in &mut containers {
-                container.size_rw = list.size.then_some(12_288);
-                container.size_root_fs = list.size.then_some(24_576);
-            }
-            Reply::ContainerList(containers)
-        }
-        Call::ContainerLogs(_) => Reply::Logs { tty: false },
-        Call::ContainerWait { .. } => Reply::ContainerExited { status_code: 3 },
-        Call::Events(_) => Reply::EventStream,
-        Call::ImageImport(_) | Call::ImagePull { .. } | Call::ImageLoad { .. } => Reply::ProgressStream,
-        Call::ImageInspect { .. } => Reply::Image(made("image")),
-        Call::ImageList(_) => Reply::ImageList(made("images")),
-        Call::ImageRemove { .. } => Reply::ImageRemoved(made("removed")),
-        Call::Info => Reply::Info(made("info")),
-        Call::Ping => Reply::Pong,
-        Call::Version => Reply::Version(made("version")),
-        Call::ContainerKill { .. }
-        | Call::ContainerRemove(_)
-        | Call::ContainerResize { .. }
-        | Call::ContainerStart { .. }
-        | Call::ContainerStop { .. }
-        | Call::ImageTag { .. } => Reply::Done,
-    }
-}
-
-/// What the scripted daemon sends after a reply that opens a stream.
-fn items(call: &Call) -> Vec<Item> {
-    let progress = |value| Item::Progress(serde_json::from_value(value).expect("progress"));
-    match call {
-        Call::ContainerAttach(_) | Call::ContainerLogs(_) => vec![
-            Item::Output(StreamKind::Stdout, Bytes::from_static(b"out")),
-            Item::Output(StreamKind::Stderr, Bytes::from_static(b"err")),
-        ],
-        Call::Events(_) => {
-            let script: Value = serde_json::from_str(include_str!("../../tests/cases/replies.json")).expect("script");
-            let events: Vec<model::Event> = serde_json::from_value(script["events"].clone()).expect("events");
-            events.into_iter().map(|event| Item::Event(Box::new(event))).collect()
-        }
-        Call::ImageImport(_) | Call::ImagePull { .. } => vec![
-            progress(
-                json!({"status": "Pulling", "id": "8dbd9e392a96", "progress": "1 B/100 B",
-                            "progressDetail": {"current": 1, "total": 100}}),
-            ),
-            progress(json!({"error": "Invalid..."})),
-        ],
-        Call::ImageLoad { .. } => vec![progress(json!({"stream": "Loaded image: busybox:latest\n"}))],
-        _ => Vec::new(),
-    }
 }
 
 /// The bytes of parts none of which is in a pipe.

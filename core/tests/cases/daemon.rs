@@ -1,0 +1,78 @@
+//! The daemon of the documented exchanges: it answers every call from `replies.json`, in the newest shape. The tests of core and
+//! of the transports compile this one file.
+
+use alloc::{borrow::ToOwned, boxed::Box, vec, vec::Vec};
+
+use bytes::Bytes;
+use gantry_core::{Call, Item, Reply, framing::StreamKind, model};
+use serde_json::{Value, from_value, json};
+
+/// What the scripted daemon answers to a call.
+pub(crate) fn reply(call: &Call) -> Reply {
+    match call {
+        Call::ContainerAttach(_) => Reply::Attached { tty: false },
+        Call::ContainerCreate(_) => Reply::ContainerCreated {
+            id: "e90e34656806e90e34656806e90e34656806e90e34656806e90e34656806e90e".to_owned(),
+            warnings: Vec::new(),
+        },
+        Call::ContainerInspect { size, .. } => {
+            let mut container: Box<model::Container> = from_value(script("container")).expect("container");
+            container.size_rw = size.then_some(12_288);
+            container.size_root_fs = size.then_some(24_576);
+            Reply::Container(container)
+        }
+        Call::ContainerList(list) => {
+            let mut containers: Vec<model::ContainerSummary> = from_value(script("containers")).expect("containers");
+            for container in &mut containers {
+                container.size_rw = list.size.then_some(12_288);
+                container.size_root_fs = list.size.then_some(24_576);
+            }
+            Reply::ContainerList(containers)
+        }
+        Call::ContainerLogs(_) => Reply::Logs { tty: false },
+        Call::ContainerWait { .. } => Reply::ContainerExited { status_code: 3 },
+        Call::Events(_) => Reply::EventStream,
+        Call::ImageImport(_) | Call::ImagePull { .. } | Call::ImageLoad { .. } => Reply::ProgressStream,
+        Call::ImageInspect { .. } => Reply::Image(from_value(script("image")).expect("image")),
+        Call::ImageList(_) => Reply::ImageList(from_value(script("images")).expect("images")),
+        Call::ImageRemove { .. } => Reply::ImageRemoved(from_value(script("removed")).expect("removed")),
+        Call::Info => Reply::Info(from_value(script("info")).expect("info")),
+        Call::Ping => Reply::Pong,
+        Call::Version => Reply::Version(from_value(script("version")).expect("version")),
+        Call::ContainerKill { .. }
+        | Call::ContainerRemove(_)
+        | Call::ContainerResize { .. }
+        | Call::ContainerStart { .. }
+        | Call::ContainerStop { .. }
+        | Call::ImageTag { .. } => Reply::Done,
+    }
+}
+
+/// What the scripted daemon sends after a reply that opens a stream.
+pub(crate) fn items(call: &Call) -> Vec<Item> {
+    let progress = |value| Item::Progress(from_value(value).expect("progress"));
+    match call {
+        Call::ContainerAttach(_) | Call::ContainerLogs(_) => vec![
+            Item::Output(StreamKind::Stdout, Bytes::from_static(b"out")),
+            Item::Output(StreamKind::Stderr, Bytes::from_static(b"err")),
+        ],
+        Call::Events(_) => {
+            let events: Vec<model::Event> = from_value(script("events")).expect("events");
+            events.into_iter().map(|event| Item::Event(Box::new(event))).collect()
+        }
+        Call::ImageImport(_) | Call::ImagePull { .. } => vec![
+            progress(
+                json!({"status": "Pulling", "id": "8dbd9e392a96", "progress": "1 B/100 B",
+                            "progressDetail": {"current": 1, "total": 100}}),
+            ),
+            progress(json!({"error": "Invalid..."})),
+        ],
+        Call::ImageLoad { .. } => vec![progress(json!({"stream": "Loaded image: busybox:latest\n"}))],
+        _ => Vec::new(),
+    }
+}
+
+fn script(key: &str) -> Value {
+    let mut script: Value = serde_json::from_str(include_str!("replies.json")).expect("script");
+    script[key].take()
+}
