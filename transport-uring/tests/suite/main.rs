@@ -2,15 +2,21 @@
 
 use std::io::Write;
 
+extern crate alloc;
 extern crate gantry_transport_uring as transport;
 
 #[allow(unreachable_pub, reason = "shared by the modules of this program")]
 #[path = "../../../transport-mio/tests/suite/common.rs"]
 mod common;
+#[allow(dead_code, unreachable_pub, reason = "shared by the programs of the tests")]
+#[path = "../../../transport-mio/tests/suite/exchanges.rs"]
+mod exchanges;
 #[path = "../../../transport-mio/tests/suite/many.rs"]
 mod many;
 #[path = "../../../transport-mio/tests/suite/pipes.rs"]
 mod pipes;
+#[path = "../../../transport-mio/tests/suite/same.rs"]
+mod same;
 #[path = "../../../transport-mio/tests/suite/sockets.rs"]
 mod sockets;
 #[path = "../../../transport-mio/tests/suite/splice.rs"]
