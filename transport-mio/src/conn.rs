@@ -41,7 +41,7 @@ impl<P: Protocol> Conn<P> {
                 sources: Sources::default(),
                 blocked: false,
             },
-            interest: Interest::READABLE,
+            interest: WATCHED,
             place: Place::default(),
         }
     }
@@ -55,7 +55,7 @@ impl<P: Protocol> Conn<P> {
         if hang_up {
             self.state.note_hang_up();
         }
-        self.stream.over |= hang_up || report.is_read_closed();
+        self.stream.over |= hang_up || report.is_read_closed() || report.is_priority();
         self.stream.readable |= self.stream.over || report.is_readable();
         if report.is_writable() || hang_up {
             self.stream.blocked = false;
@@ -63,13 +63,16 @@ impl<P: Protocol> Conn<P> {
     }
 }
 
+/// What the kernel reports on every connection. An urgent byte ends a read although more lies behind it (tcp(7)).
+pub(crate) const WATCHED: Interest = Interest::READABLE.add(Interest::PRIORITY);
+
 /// One accepted socket.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) fd: OwnedFd,
     /// Reading may give something: true from a report of the kernel until a read finds nothing.
     readable: bool,
-    /// The kernel has reported an end, so only the read that finds it says that all bytes have been read.
+    /// The kernel has reported an end or an urgent byte, so only the read that finds nothing says that all has been read.
     over: bool,
     /// Handed out by the protocol, and not taken by the socket.
     unsent: Held,
@@ -153,7 +156,8 @@ impl Socket for StreamTurn<'_> {
                 Received::End
             }
             Ok(len) => {
-                // A short read has emptied a stream socket, and whatever comes later is reported (epoll(7), question 9).
+                // A short read has emptied a stream socket without urgent bytes, and whatever comes later is reported
+                // (epoll(7), question 9).
                 self.stream.readable = self.stream.over || len == room.len();
                 Received::Bytes(&room[..len])
             }

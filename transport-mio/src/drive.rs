@@ -7,7 +7,7 @@ use gantry_core::driver::{ConnId, Protocol, Service, conn::Step, turn::Budget};
 use mio::Interest;
 
 use crate::{
-    conn::StreamTurn,
+    conn::{StreamTurn, WATCHED},
     reactor::{Deadline, Reactor, Source},
 };
 
@@ -81,9 +81,9 @@ impl<P: Protocol> Reactor<P> {
         let now = self.now;
         let Some(conn) = self.conns.get(id.0) else { return };
         let interest = if conn.stream.blocked {
-            Interest::READABLE | Interest::WRITABLE
+            WATCHED | Interest::WRITABLE
         } else {
-            Interest::READABLE
+            WATCHED
         };
         let watched = interest == conn.interest
             || self

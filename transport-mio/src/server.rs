@@ -22,7 +22,7 @@ use nix::errno::Errno;
 
 use crate::{
     accept::AcceptFailure,
-    conn::Conn,
+    conn::{Conn, WATCHED},
     limits::{SCRATCH_BYTES, TURN_REPORTS},
     listener::Listener,
     reactor::{Deadline, Reactor, Source, Work},
@@ -259,11 +259,7 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
             listener.pauses = 0;
             let listener = listener.id;
             let id = ConnId(self.reactor.conns.reserve());
-            if self
-                .reactor
-                .register(fd.as_fd(), Source::Conn(id), Interest::READABLE)
-                .is_err()
-            {
+            if self.reactor.register(fd.as_fd(), Source::Conn(id), WATCHED).is_err() {
                 // No memory or no watches left: this peer sees an end, the others wait.
                 self.reactor.conns.remove(id.0);
                 return self.pause_accepting(number);

@@ -3,14 +3,20 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::TcpStream,
-    os::unix::net::UnixStream,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     sync::mpsc::channel,
     thread,
     time::Duration,
 };
 
 use gantry_core::driver::{ConnId, Driver};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, send, setsockopt, sockopt},
+};
 use transport::{Limits, OUTPUT_HIGH_WATER, OUTPUT_LOW_WATER};
 
 use crate::common::*;
@@ -445,4 +451,32 @@ fn a_stopped_loop_ends_its_connections() {
     drop(running);
     assert!(TcpStream::connect(tcp).is_err(), "nobody listens");
     assert!(mailbox.send(Box::new(|_| ())).is_err(), "nobody listens to messages");
+}
+
+/// An urgent byte stands between two reads, however much lies behind it: a short read is then no empty socket (tcp(7), unix(7)).
+#[test]
+fn what_lies_behind_an_urgent_byte_is_read() {
+    let (running, _calls) = Running::record(Wire::echo);
+    let (unix, tcp) = (running.connect_unix(), running.connect_tcp());
+    let clients: [(_, OwnedFd, Box<dyn Client>); 2] = [
+        ("unix", unix.try_clone().unwrap().into(), Box::new(unix)),
+        ("tcp", tcp.try_clone().unwrap().into(), Box::new(tcp)),
+    ];
+    for (name, socket, mut client) in clients {
+        // All of it in one turn, so there is one report.
+        running.on_loop(move |_| {
+            for (bytes, flags) in [
+                (&b"before"[..], MsgFlags::empty()),
+                (b"!", MsgFlags::MSG_OOB),
+                (b"behind", MsgFlags::empty()),
+            ] {
+                match send(socket.as_raw_fd(), bytes, flags) {
+                    Ok(len) => assert_eq!(len, bytes.len(), "{name}"),
+                    // Unix sockets have urgent bytes since Linux 5.15.
+                    Err(errno) => assert_eq!((name, errno), ("unix", Errno::EOPNOTSUPP)),
+                }
+            }
+        });
+        assert_eq!(read_len(&mut client, 12), b"beforebehind", "{name}");
+    }
 }
