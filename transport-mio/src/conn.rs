@@ -1,6 +1,6 @@
 //! Connections on the loop: their sockets, and what the kernel has reported of them. What happens on one is in `drive`.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use gantry_core::driver::{
     Protocol, SourceId,
@@ -11,10 +11,11 @@ use gantry_core::driver::{
 use mio::Interest;
 use nix::{
     errno::Errno,
-    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
+    sys::socket::{MsgFlags, Shutdown},
 };
 
 use crate::{
+    calls::{recv, send, shutdown},
     limits::CONN_READ_BYTES,
     splice::{MSG_MORE, Sources, Spliced},
 };
@@ -142,7 +143,7 @@ impl Socket for StreamTurn<'_> {
 
     fn shutdown(&mut self) {
         // ENOTCONN: the peer has reset the connection, which the next read says as well.
-        let _ = shutdown(self.stream.fd.as_raw_fd(), Shutdown::Write);
+        let _ = shutdown(&self.stream.fd, Shutdown::Write);
     }
 
     fn recv(&mut self) -> Received<'_> {
@@ -182,7 +183,7 @@ impl Socket for StreamTurn<'_> {
 impl Stream {
     fn recv(&self, room: &mut [u8], flags: MsgFlags) -> Result<usize, Errno> {
         loop {
-            match recv(self.fd.as_raw_fd(), room, flags | MsgFlags::MSG_DONTWAIT) {
+            match recv(&self.fd, room, flags | MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EINTR) => {}
                 result => return result,
             }
@@ -195,7 +196,7 @@ impl Stream {
         flags.set(MSG_MORE, self.sources.unsent() > 0);
         let mut sent = 0;
         while sent < bytes.len() && !self.blocked {
-            match send(self.fd.as_raw_fd(), &bytes[sent..], flags) {
+            match send(&self.fd, &bytes[sent..], flags) {
                 Ok(len) => sent += len,
                 Err(Errno::EAGAIN) => self.blocked = true,
                 Err(Errno::EINTR) => {}

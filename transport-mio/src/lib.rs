@@ -94,19 +94,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Faults
+//!
+//! With the feature `faults`, which no released program has, the system calls of connections, pipes and listeners go wrong
+//! when a test wants it: fewer bytes, EAGAIN, EINTR, resets, no descriptors left; by chance, from a seed, or one at every place by
+//! itself. `tests/faults` runs exchanges of the real protocol, an echo and pipes through that, and lets everything end at
+//! every call-back. Whatever can be made good must not be seen, what cannot must end one connection once, and everything
+//! must come back. `GANTRY_SEED` plays a run again:
+//!
+//! ```text
+//! cargo test -p gantry-transport-mio --features faults --test faults
+//! ```
+//!
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
 //! a descriptor; `conn` is a connection's socket; `splice` moves what the service has in a pipe to that socket unseen;
-//! `listener` accepts; `timer` rounds time-outs; `wake` brings messages of other threads; `limits` has this transport's numbers. What every transport shares is in [`gantry_core::driver`].
+//! `listener` accepts; `calls` are the system calls that move bytes; `timer` rounds time-outs; `wake` brings messages of other
+//! threads; `limits` has this transport's numbers. What every transport shares is in [`gantry_core::driver`].
 //!
 //! [`Protocol`]: gantry_core::driver::Protocol
 //! [`Service`]: gantry_core::driver::Service
 #![deny(unsafe_code)]
 
 mod accept;
+mod calls;
 mod conn;
 mod drive;
+#[cfg(feature = "faults")]
+pub mod faults;
+#[cfg(feature = "faults")]
+mod faulty;
 mod limits;
 mod listener;
 mod pipe;

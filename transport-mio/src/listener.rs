@@ -62,6 +62,8 @@ impl Listener {
 
     /// Accepts one peer: close-on-exec and non-blocking.
     pub(crate) fn accept(&self) -> io::Result<OwnedFd> {
+        #[cfg(feature = "faults")]
+        crate::faulty::accept(self.fd())?;
         match &self.socket {
             Socket::Tcp(listener) => Ok(listener.accept()?.0.into()),
             Socket::Unix(listener) => Ok(listener.accept()?.0.into()),

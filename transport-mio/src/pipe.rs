@@ -11,7 +11,7 @@
 
 use std::{
     io::{self, IoSlice},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use bytes::Bytes;
@@ -25,14 +25,13 @@ use nix::{
     errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::{
-        socket::{MsgFlags, SockType, getsockopt, recv, sockopt},
+        socket::{MsgFlags, SockType, getsockopt, sockopt},
         stat::{SFlag, fstat},
-        uio::writev,
     },
-    unistd,
 };
 
 use crate::{
+    calls::{read, recv, writev},
     limits::{PIPE_READ_BYTES, WRITE_PIECES},
     reactor::{Reactor, Source},
 };
@@ -44,7 +43,7 @@ pub(crate) struct Pipe {
     direction: Direction,
     kind: Kind,
     /// What the kernel reports; `None` if it does not watch this descriptor because it is always ready.
-    interest: Option<Interest>,
+    pub(crate) interest: Option<Interest>,
     /// Reading may give something: true from a report of the kernel until a read finds nothing.
     readable: bool,
     /// The descriptor took less than it was given, and has not reported room since.
@@ -136,15 +135,15 @@ impl Pipe {
                 let room = &mut scratch[..PIPE_PACKET_MAX];
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
                 // With MSG_TRUNC the length is the packet's own, and what did not fit is already lost.
-                let len = recv(self.fd.as_raw_fd(), room, flags)?;
+                let len = recv(&self.fd, room, flags)?;
                 if len > room.len() {
                     Err(Errno::EMSGSIZE)
                 } else {
                     Ok(len)
                 }
             }
-            Kind::Stream => unistd::read(&self.fd, &mut scratch[..PIPE_READ_BYTES]),
-            Kind::Device => match unistd::read(&self.fd, &mut scratch[..PIPE_READ_BYTES]) {
+            Kind::Stream => read(&self.fd, &mut scratch[..PIPE_READ_BYTES]),
+            Kind::Device => match read(&self.fd, &mut scratch[..PIPE_READ_BYTES]) {
                 Err(Errno::EIO) => Ok(0),
                 result => result,
             },

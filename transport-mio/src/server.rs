@@ -138,6 +138,8 @@ impl<P: Protocol, M: Send + 'static> Server<P, M> {
         self.fire_deadlines(service);
         self.deliver_messages(service);
         self.serve_ready(service);
+        #[cfg(feature = "faults")]
+        self.reactor.report_again();
     }
 
     fn note_reports(&mut self) {

@@ -128,6 +128,13 @@ impl Buffers {
         }
     }
 
+    /// How many are neither with the kernel nor in reserve.
+    #[cfg(feature = "faults")]
+    pub(crate) fn out(&self) -> usize {
+        let out = |lending: &Lending| lending.with_kernel.len() - lending.lent - lending.reserve.len();
+        out(&self.small) + out(&self.large)
+    }
+
     /// What the buffers contain. It outlives a call-back that owns the rest of the loop.
     pub(crate) fn memory(&self) -> Arc<Memory> {
         Arc::clone(&self.memory)

@@ -140,6 +140,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Faults
+//!
+//! With the feature `faults`, which no released program has, operations go wrong when a test wants it: they get fewer bytes,
+//! are cancelled in the kernel whenever something completes, stop going on by themselves, and find no buffers; by chance, from
+//! a seed, or one at every place by itself. `tests/faults` runs exchanges of the real protocol, an echo and pipes through
+//! that, and lets everything end at every call-back. Whatever can be made good must not be seen, what cannot must end one
+//! connection once, and every operation and buffer must come back. `GANTRY_SEED` plays a run again:
+//!
+//! ```text
+//! cargo test -p gantry-transport-uring --features faults --test faults
+//! ```
+//!
 //! # Where things are
 //!
 //! `server` blocks and gives turns; `reactor` is what a service acts on; `drive` is a connection's turn and `pipe` that of
@@ -156,6 +168,10 @@ mod accept;
 mod buffer;
 mod conn;
 mod drive;
+// The very same file: nothing in it knows what a transport asks of the kernel.
+#[cfg(feature = "faults")]
+#[path = "../../transport-mio/src/faults.rs"]
+pub mod faults;
 mod intake;
 mod limits;
 mod listener;

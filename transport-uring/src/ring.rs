@@ -26,6 +26,12 @@ use crate::{
     probe::{Granted, Refused, set_up},
 };
 
+#[cfg(feature = "faults")]
+#[path = "faulty.rs"]
+mod faulty;
+#[cfg(feature = "faults")]
+use faulty::len_u32;
+
 /// The kernel's side of the loop.
 pub(crate) struct Ring {
     uring: IoUring,
@@ -83,6 +89,15 @@ pub(crate) struct Completion {
     pub(crate) op: Option<Op>,
 }
 
+/// An entry of the completion queue.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    /// The `user_data`.
+    id: u64,
+    result: i32,
+    flags: u32,
+}
+
 /// The `user_data` of entries that complete to nobody: cancellations. No key of a slab has these high bits.
 const NOBODY: u64 = u64::MAX;
 
@@ -121,7 +136,7 @@ impl Ring {
     pub(crate) fn read(&mut self, owner: Owner, file: &Arc<OwnedFd>, way: Way, shots: Shots, size: Size) -> OpId {
         /// "If offset is set to -1, the offset will use (and advance) the file position" (`io_uring_enter(2)`).
         const CURRENT: u64 = u64::MAX;
-        let (fd, group, len) = (Fd(file.as_raw_fd()), size.group(), size.bytes() as u32);
+        let (fd, group, len) = (Fd(file.as_raw_fd()), size.group(), len_u32(file, size.bytes()));
         let (one, nowhere) = (Flags::BUFFER_SELECT, std::ptr::null_mut());
         let entry = match (way, shots) {
             (Way::File, Shots::Many) => opcode::ReadMulti::new(fd, 0, group).offset(CURRENT).build(),
@@ -154,7 +169,7 @@ impl Ring {
     /// Sends what is left of `output`, or a part of it.
     pub(crate) fn send(&mut self, owner: Owner, socket: &Arc<OwnedFd>, output: Output) -> OpId {
         let bytes = output.rest();
-        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), len_u32(bytes))
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), len_u32(socket, bytes.len()))
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.start(owner, Kind::Send, socket, Memory::Output(output), entry)
@@ -177,7 +192,7 @@ impl Ring {
     /// Writes what `memory` holds, or a part of it.
     pub(crate) fn write(&mut self, owner: Owner, file: &Arc<OwnedFd>, memory: Memory) -> OpId {
         let bytes = memory.bytes();
-        let entry = opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len_u32(bytes))
+        let entry = opcode::Write::new(Fd(file.as_raw_fd()), bytes.as_ptr(), len_u32(file, bytes.len()))
             .offset(u64::MAX)
             .build();
         self.start(owner, Kind::Write, file, memory, entry)
@@ -202,6 +217,8 @@ impl Ring {
         let filled = self.ops.fill(key, op);
         debug_assert!(filled.is_ok(), "the key was reserved above");
         self.push(entry.user_data(key));
+        #[cfg(feature = "faults")]
+        self.doom(OpId(key));
         OpId(key)
     }
 
@@ -227,6 +244,8 @@ impl Ring {
     /// The kernel refuses to work at all. An interruption, a time-out and a want of memory are not errors: the loop comes
     /// back.
     pub(crate) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        #[cfg(feature = "faults")]
+        let wait = Self::wait_unless_held_back(wait);
         self.refill();
         while !self.backlog.is_empty() {
             // More than the queue holds: hand over what is there, and go on.
@@ -272,7 +291,10 @@ impl Ring {
 
     /// How many completions are at hand.
     pub(crate) fn completions(&mut self) -> usize {
-        self.uring.completion().len()
+        let at_hand = self.uring.completion().len();
+        #[cfg(feature = "faults")]
+        let at_hand = at_hand + Self::held_back();
+        at_hand
     }
 
     /// How many entries the kernel does not have yet.
@@ -284,22 +306,34 @@ impl Ring {
     /// Takes the next completion.
     pub(crate) fn completed(&mut self) -> Option<Completion> {
         loop {
-            let entry = self.uring.completion().next()?;
-            if let Some(completion) = self.complete(&entry) {
+            #[cfg(not(feature = "faults"))]
+            let report = self.reported()?;
+            #[cfg(feature = "faults")]
+            let report = self.distorted()?;
+            if let Some(completion) = self.complete(report) {
                 return Some(completion);
             }
         }
     }
 
-    fn complete(&mut self, entry: &cqueue::Entry) -> Option<Completion> {
-        let id = OpId(entry.user_data());
+    fn reported(&mut self) -> Option<Report> {
+        let entry = self.uring.completion().next()?;
+        Some(Report {
+            id: entry.user_data(),
+            result: entry.result(),
+            flags: entry.flags(),
+        })
+    }
+
+    fn complete(&mut self, report: Report) -> Option<Completion> {
+        let id = OpId(report.id);
         let &Op { owner, kind, .. } = self.ops.get(id.0)?;
-        let last = !cqueue::more(entry.flags());
-        let result = match entry.result() {
+        let last = !cqueue::more(report.flags);
+        let result = match report.result {
             failed @ ..0 => Err(Errno::from_raw(-failed)),
             done => Ok(done as usize),
         };
-        let taken = match (kind, cqueue::buffer_select(entry.flags())) {
+        let taken = match (kind, cqueue::buffer_select(report.flags)) {
             (Kind::Read(size), Some(number)) => self.buffers.take(size, number, result.unwrap_or(0)),
             _ => None,
         };
@@ -374,6 +408,8 @@ impl Drop for Ring {
         // Before it is enabled the kernel has been given nothing.
         if self.enabled && self.reap().is_err() {
             // It may still write to what it has been lent: better lost than freed.
+            #[cfg(feature = "faults")]
+            assert!(std::thread::panicking(), "the kernel gives everything back: {self:?}");
             return;
         }
         for size in [Size::Small, Size::Large] {
@@ -397,8 +433,9 @@ impl fmt::Debug for Ring {
 }
 
 /// The length of an entry's memory. What is longer is sent in parts.
-fn len_u32(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).unwrap_or(1 << 30)
+#[cfg(not(feature = "faults"))]
+fn len_u32(_: &OwnedFd, len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(1 << 30)
 }
 
 #[cfg(test)]
