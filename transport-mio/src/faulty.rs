@@ -1,10 +1,10 @@
 //! System calls that fail as those of the kernel do, when a test wants it. Truth: recv(2), send(2), read(2), writev(2),
-//! accept(2), epoll(7).
+//! splice(2), accept(2), epoll(7).
 //!
 //! | call | mild | harsh |
 //! | --- | --- | --- |
 //! | recv, read | fewer bytes, EAGAIN, EINTR | ECONNRESET, EIO if it is no socket |
-//! | send, writev | fewer bytes, EAGAIN, EINTR | EPIPE |
+//! | send, splice, writev | fewer bytes, EAGAIN, EINTR | EPIPE |
 //! | shutdown | | ENOTCONN |
 //! | accept | EAGAIN, EINTR, ECONNABORTED, EMFILE | |
 //!
@@ -23,6 +23,7 @@ use std::{
 use mio::Interest;
 use nix::{
     errno::Errno,
+    fcntl::{self, SpliceFFlags},
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -79,6 +80,16 @@ pub(crate) fn writev<Fd: AsFd>(fd: Fd, pieces: &[IoSlice<'_>]) -> Result<usize, 
         len if len < first => uio::writev(fd, &[IoSlice::new(&pieces[0][..len])]),
         _ => uio::writev(fd, pieces),
     }
+}
+
+pub(crate) fn splice(
+    pipe: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    len: usize,
+    flags: SpliceFFlags,
+) -> Result<usize, Errno> {
+    let len = sendable(socket, len, deal(MILD, &[Fault::Fails(Errno::EPIPE)]))?;
+    fcntl::splice(pipe, None, socket, None, len, flags)
 }
 
 pub(crate) fn shutdown<Fd: AsFd>(fd: Fd, how: Shutdown) -> Result<(), Errno> {

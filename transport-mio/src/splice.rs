@@ -10,12 +10,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gantry_core::driver::SourceId;
-use nix::{
-    errno::Errno,
-    fcntl::{SpliceFFlags, splice},
-    libc,
-    sys::socket::MsgFlags,
-};
+use nix::{errno::Errno, fcntl::SpliceFFlags, libc, sys::socket::MsgFlags};
+
+use crate::calls::splice;
 
 /// Something follows at once: a header travels with what it announces (send(2), tcp(7)).
 pub(crate) const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_MORE);
@@ -93,7 +90,7 @@ impl Sources {
                 break Spliced::Broken;
             };
             let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-            match splice(source.pipe.as_fd(), None, socket, None, left, flags) {
+            match splice(source.pipe.as_fd(), socket, left, flags) {
                 Ok(len @ 1..) => {
                     moved += len;
                     source.taken += len as u64;

@@ -14,10 +14,11 @@ use nix::{
     errno::Errno,
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::socket::{MsgFlags, Shutdown, recv, send, shutdown},
+    sys::socket::{MsgFlags, Shutdown, recv, shutdown},
 };
 
 use crate::{
+    calls::send,
     intake::{Arrival, End, Intake},
     limits::{DIRECT_MAX, LAST_READ_BYTES, OUTPUT_COPY_MAX},
     op::{Memory, Op, OpId, Output, Owner},
@@ -180,7 +181,7 @@ impl Stream {
     fn send_now(&mut self, bytes: &[u8], flags: MsgFlags) -> Result<usize, PeerGone> {
         let flags = flags | MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         loop {
-            match send(self.socket.as_raw_fd(), bytes, flags) {
+            match send(&self.socket, bytes, flags) {
                 Ok(len) => return Ok(len),
                 Err(Errno::EAGAIN) => return Ok(0),
                 Err(Errno::EINTR) => {}

@@ -5,9 +5,11 @@
 //! | --- | --- | --- |
 //! | accept | ECANCELED, EINTR, ECONNABORTED, EMFILE | |
 //! | read | fewer bytes, ECANCELED, EINTR, ENOBUFS | ECONNRESET |
+//! | room | ECANCELED | |
 //! | send | fewer bytes, EAGAIN, EINTR | ECANCELED, ECONNRESET, EPIPE |
 //! | watch | ECANCELED | |
 //! | write | fewer bytes, EINTR | ECANCELED, EPIPE |
+//! | send and splice, as system calls | fewer bytes, EAGAIN, EINTR | EPIPE |
 //!
 //! Nothing is made up that the kernel would not stand by. An operation that is to fail is really cancelled, behind its entry
 //! or at any later completion, and only if the kernel says that it has done nothing is it given another reason. One that goes on
@@ -18,13 +20,14 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
 use io_uring::cqueue;
 use nix::{
     errno::Errno,
-    sys::socket::{SockType, getsockopt, sockopt},
+    fcntl::{self, SpliceFFlags},
+    sys::socket::{self, MsgFlags, SockType, getsockopt, sockopt},
 };
 
 use super::{Report, Ring, Wait};
@@ -87,7 +90,7 @@ impl Ring {
                 &[Errno::EAGAIN, Errno::EINTR],
                 &[Errno::ECANCELED, Errno::ECONNRESET, Errno::EPIPE],
             ),
-            Kind::Watch => (&[Errno::ECANCELED], &[]),
+            Kind::Room | Kind::Watch => (&[Errno::ECANCELED], &[]),
             Kind::Write => (&[Errno::EINTR], &[Errno::ECANCELED, Errno::EPIPE]),
         };
         if let Some(mut errno) = deal(mild, harsh) {
@@ -160,6 +163,29 @@ pub(super) fn len_u32(file: &OwnedFd, len: usize) -> u32 {
     // A few bytes as often as many.
     let limit = if below(2) == 0 { len.min(16) } else { len };
     1 + below(limit as usize - 1) as u32
+}
+
+pub(crate) fn send<Fd: AsFd>(fd: Fd, bytes: &[u8], flags: MsgFlags) -> Result<usize, Errno> {
+    let len = taken(bytes.len())?;
+    socket::send(fd.as_fd().as_raw_fd(), &bytes[..len], flags)
+}
+
+pub(crate) fn splice(
+    pipe: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    len: usize,
+    flags: SpliceFFlags,
+) -> Result<usize, Errno> {
+    fcntl::splice(pipe, None, socket, None, taken(len)?, flags)
+}
+
+/// How many of so many bytes a system call gets.
+fn taken(len: usize) -> Result<usize, Errno> {
+    match deal(&[None, Some(Errno::EAGAIN), Some(Errno::EINTR)], &[Some(Errno::EPIPE)]) {
+        Some(None) if len > 1 => Ok(1 + below(len - 1)),
+        Some(Some(errno)) => Err(errno),
+        None | Some(None) => Ok(len),
+    }
 }
 
 impl<P> Reactor<P> {

@@ -166,6 +166,7 @@
 #[path = "../../transport-mio/src/accept.rs"]
 mod accept;
 mod buffer;
+mod calls;
 mod conn;
 mod drive;
 // The very same file: nothing in it knows what a transport asks of the kernel.

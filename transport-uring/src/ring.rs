@@ -28,7 +28,7 @@ use crate::{
 
 #[cfg(feature = "faults")]
 #[path = "faulty.rs"]
-mod faulty;
+pub(crate) mod faulty;
 #[cfg(feature = "faults")]
 use faulty::len_u32;
 

@@ -19,6 +19,7 @@ mod pipes;
 #[allow(unreachable_pub, reason = "shared by the modules of this program")]
 mod scene;
 mod sockets;
+mod splice;
 
 /// Operations under way on a loop that has nothing to do but to listen.
 const OPS_IDLE: usize = 0;

@@ -449,6 +449,7 @@ pub fn in_memory(exchange: &Exchange) -> Outcome {
     loop {
         match connection.poll_output(now, &mut out) {
             Output::Event(event) => script.handle(&mut connection, event),
+            Output::Splice { .. } => unreachable!("nothing is in a pipe"),
             Output::Transmit(len) => sent.extend_from_slice(&out[..len]),
             Output::Shutdown => shut = true,
             Output::Close => break,

@@ -24,6 +24,8 @@ mod pipes;
 mod scene;
 #[path = "../../../transport-mio/tests/faults/sockets.rs"]
 mod sockets;
+#[path = "../../../transport-mio/tests/faults/splice.rs"]
+mod splice;
 
 /// Operations under way on a loop that has nothing to do but to listen: two that accept, and the watch of the mailbox.
 const OPS_IDLE: usize = 3;

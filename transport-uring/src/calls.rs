@@ -1,0 +1,31 @@
+//! The system calls that move bytes without the ring, one to one. With the feature `faults` those of `ring::faulty` stand in for
+//! them, which go wrong when a test wants it.
+
+#[cfg(not(feature = "faults"))]
+pub(crate) use self::kernel::{send, splice};
+#[cfg(feature = "faults")]
+pub(crate) use crate::ring::faulty::{send, splice};
+
+#[cfg(not(feature = "faults"))]
+mod kernel {
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+    use nix::{
+        errno::Errno,
+        fcntl::{self, SpliceFFlags},
+        sys::socket::{self, MsgFlags},
+    };
+
+    pub(crate) fn send<Fd: AsFd>(fd: Fd, bytes: &[u8], flags: MsgFlags) -> Result<usize, Errno> {
+        socket::send(fd.as_fd().as_raw_fd(), bytes, flags)
+    }
+
+    pub(crate) fn splice(
+        pipe: BorrowedFd<'_>,
+        socket: BorrowedFd<'_>,
+        len: usize,
+        flags: SpliceFFlags,
+    ) -> Result<usize, Errno> {
+        fcntl::splice(pipe, None, socket, None, len, flags)
+    }
+}
