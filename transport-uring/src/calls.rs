@@ -2,14 +2,15 @@
 //! them, which go wrong when a test wants it.
 
 #[cfg(not(feature = "faults"))]
-pub(crate) use self::kernel::{send, splice};
+pub(crate) use self::kernel::{send, splice, writev};
 #[cfg(feature = "faults")]
-pub(crate) use crate::ring::faulty::{send, splice};
+pub(crate) use crate::ring::faulty::{send, splice, writev};
 
 #[cfg(not(feature = "faults"))]
 mod kernel {
     use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+    pub(crate) use nix::sys::uio::writev;
     use nix::{
         errno::Errno,
         fcntl::{self, SpliceFFlags},

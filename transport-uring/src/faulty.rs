@@ -9,7 +9,7 @@
 //! | send | fewer bytes, EAGAIN, EINTR | ECANCELED, ECONNRESET, EPIPE |
 //! | watch | ECANCELED | |
 //! | write | fewer bytes, EINTR | ECANCELED, EPIPE |
-//! | send and splice, as system calls | fewer bytes, EAGAIN, EINTR | EPIPE |
+//! | send, splice and writev, as system calls | fewer bytes, EAGAIN, EINTR | EPIPE |
 //!
 //! Nothing is made up that the kernel would not stand by. An operation that is to fail is really cancelled, behind its entry
 //! or at any later completion, and only if the kernel says that it has done nothing is it given another reason. One that goes on
@@ -20,6 +20,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, VecDeque},
+    io::IoSlice,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
 };
 
@@ -27,7 +28,10 @@ use io_uring::cqueue;
 use nix::{
     errno::Errno,
     fcntl::{self, SpliceFFlags},
-    sys::socket::{self, MsgFlags, SockType, getsockopt, sockopt},
+    sys::{
+        socket::{self, MsgFlags, SockType, getsockopt, sockopt},
+        uio,
+    },
 };
 
 use super::{Report, Ring, Wait};
@@ -153,11 +157,7 @@ const MORE: u32 = 1 << 1;
 /// The length of an entry's memory, or of a part of it.
 pub(super) fn len_u32(file: &OwnedFd, len: usize) -> u32 {
     let len = u32::try_from(len).unwrap_or(1 << 30);
-    let keeps_packets = matches!(
-        getsockopt(&file.as_fd(), sockopt::SockType),
-        Ok(SockType::SeqPacket | SockType::Datagram)
-    );
-    if keeps_packets || len < 2 || deal(&[()], &[]).is_none() {
+    if keeps_packets(file.as_fd()) || len < 2 || deal(&[()], &[]).is_none() {
         return len;
     }
     // A few bytes as often as many.
@@ -179,6 +179,14 @@ pub(crate) fn splice(
     fcntl::splice(pipe, None, socket, None, taken(len)?, flags)
 }
 
+pub(crate) fn writev<Fd: AsFd>(fd: Fd, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let first = pieces.first().map_or(0, |piece| piece.len());
+    match taken(first)? {
+        len if len < first && !keeps_packets(fd.as_fd()) => uio::writev(fd, &[IoSlice::new(&pieces[0][..len])]),
+        _ => uio::writev(fd, pieces),
+    }
+}
+
 /// How many of so many bytes a system call gets.
 fn taken(len: usize) -> Result<usize, Errno> {
     match deal(&[None, Some(Errno::EAGAIN), Some(Errno::EINTR)], &[Some(Errno::EPIPE)]) {
@@ -186,6 +194,13 @@ fn taken(len: usize) -> Result<usize, Errno> {
         Some(Some(errno)) => Err(errno),
         None | Some(None) => Ok(len),
     }
+}
+
+fn keeps_packets(fd: BorrowedFd<'_>) -> bool {
+    matches!(
+        getsockopt(&fd, sockopt::SockType),
+        Ok(SockType::SeqPacket | SockType::Datagram)
+    )
 }
 
 impl<P> Reactor<P> {

@@ -28,6 +28,8 @@
 //!   each time its bytes are wanted. So back-pressure costs no cancellations, and nobody floods the pool.
 //! - **Who is alone sends directly.** A connection that has a turn for itself and little to say (an answer of up to 4 KiB)
 //!   sends it with send(2), and only what the socket does not take goes to the ring. See below.
+//! - **Pipes are written directly.** A pipe has one writer, so there is nothing to batch: writev(2) puts into it what it holds, and
+//!   the ring waits for room for the rest.
 //! - **No entry is lost.** What the submission queue does not hold waits in a list, so a cancellation always gets through;
 //!   what the completion queue does not hold is kept by the kernel.
 //!

@@ -45,6 +45,9 @@ pub(crate) const OUTPUT_SPARE: usize = 16;
 /// Bytes that are read at once from a connection or pipe whose other end is gone.
 pub(crate) const LAST_READ_BYTES: usize = 64 * 1024;
 
+/// Pieces of a pipe's queue that go into one `writev`.
+pub(crate) const WRITE_PIECES: usize = 16;
+
 /// Pieces of a pipe's queue shorter than this are gathered, up to this much, into one write.
 pub(crate) const WRITE_GATHER_BYTES: usize = 16 * 1024;
 

@@ -10,7 +10,7 @@
 //! | regular file | `read` gives 0 | never |
 
 use std::{
-    io,
+    io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
@@ -33,8 +33,9 @@ use nix::{
 };
 
 use crate::{
+    calls::writev,
     intake::{Arrival, End, Intake},
-    limits::WRITE_GATHER_BYTES,
+    limits::{WRITE_GATHER_BYTES, WRITE_PIECES},
     op::{Kind, Memory, OpId, Output, Owner},
     reactor::Reactor,
     ring::{Completion, Ring, Way},
@@ -131,9 +132,14 @@ impl Pipe {
         }
     }
 
-    /// Hands the next piece to the kernel: a packet, a large piece as it is, or small ones gathered.
+    /// Writes what the descriptor takes at once, and hands the next piece of the rest to the kernel, which waits for room: a
+    /// packet, a large piece as it is, or small ones gathered.
     fn write(&mut self, ring: &mut Ring, owner: Owner) {
-        if self.writing.is_some() || self.is_over() {
+        if self.writing.is_some() {
+            return;
+        }
+        self.write_now();
+        if self.is_over() {
             return;
         }
         let Some(first) = self.queue.pieces().next() else {
@@ -155,6 +161,28 @@ impl Pipe {
             Memory::Output(Output::new(gathered.into_boxed_slice(), len))
         };
         self.writing = Some(ring.write(owner, &self.file, memory));
+    }
+
+    /// Nothing is under way that could be overtaken.
+    fn write_now(&mut self) {
+        let pieces_max = if self.way == Way::Packet { 1 } else { WRITE_PIECES };
+        while !self.queue.is_empty() && !self.is_over() {
+            let pieces: Vec<_> = self
+                .queue
+                .pieces()
+                .take(pieces_max)
+                .map(|piece| IoSlice::new(piece))
+                .collect();
+            match writev(&self.file, &pieces) {
+                Ok(len) => {
+                    self.queue.advance(len);
+                    self.drained = self.queue.is_empty();
+                }
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                Err(errno) => self.fail(errno),
+            }
+        }
     }
 
     /// Reads what is left of a descriptor that can no longer be written; it never blocks.
@@ -182,7 +210,6 @@ impl Pipe {
 
     /// Tells the kernel what matters from now on.
     fn settle(&mut self, ring: &mut Ring, owner: Owner) {
-        self.write(ring, owner);
         if self.reads() {
             let wanted = !self.paused && !self.is_over();
             self.intake.settle(ring, owner, &self.file, wanted);
@@ -232,10 +259,9 @@ impl<P: Protocol> Reactor<P> {
         S: Service<Self>,
     {
         let mut budget = Budget::new();
-        if let Some(pipe) = self.pipes.get_mut(id.0)
-            && std::mem::take(&mut pipe.drained)
-            && pipe.queue.is_empty()
-        {
+        let Some(pipe) = self.pipes.get_mut(id.0) else { return 0 };
+        pipe.write(&mut self.ring, Owner::Pipe(id));
+        if std::mem::take(&mut pipe.drained) && pipe.queue.is_empty() {
             service.pipe_drained(self, id);
             if self.pipes.get(id.0).is_some_and(|pipe| pipe.finishing) {
                 self.remove_pipe(id);
