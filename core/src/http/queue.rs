@@ -33,12 +33,6 @@ impl Part {
     }
 }
 
-impl From<Bytes> for Part {
-    fn from(bytes: Bytes) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
 /// A queue of bytes in order.
 #[derive(Debug, Default)]
 pub(crate) struct OutputQueue {
