@@ -58,7 +58,7 @@ pub(crate) struct Stream {
     /// The socket has taken less than a source had for it, and has not reported room since.
     blocked: bool,
     /// Reports room, once.
-    room: Option<OpId>,
+    room_watch: Option<OpId>,
     /// Reports ends and hang-ups, whether the connection is read or not.
     watch: Option<OpId>,
 }
@@ -76,7 +76,7 @@ impl<P: Protocol> Conn<P> {
                 send_failed: false,
                 sources: Sources::default(),
                 blocked: false,
-                room: None,
+                room_watch: None,
                 watch: None,
             },
             place: Place::default(),
@@ -139,7 +139,7 @@ impl<P: Protocol> Conn<P> {
 
     /// Notes that the socket has room.
     pub(crate) fn note_room(&mut self) {
-        self.stream.room = None;
+        self.stream.room_watch = None;
         self.stream.blocked = false;
     }
 
@@ -150,8 +150,8 @@ impl<P: Protocol> Conn<P> {
         let here = self.state.peer() != Peer::Gone;
         let wanted = here && self.state.wants_input();
         stream.intake.settle(ring, owner, &stream.socket, wanted);
-        if stream.blocked && stream.room.is_none() {
-            stream.room = Some(ring.room(owner, &stream.socket));
+        if stream.blocked && stream.room_watch.is_none() {
+            stream.room_watch = Some(ring.watch_room(owner, &stream.socket));
         }
         if stream.watch.is_none() {
             stream.watch = Some(ring.watch(owner, &stream.socket, libc::POLLRDHUP));
@@ -162,9 +162,12 @@ impl<P: Protocol> Conn<P> {
     pub(crate) fn abandon(mut self, ring: &mut Ring) {
         self.stream.intake.abandon(ring);
         let Stream {
-            sending, watch, room, ..
+            sending,
+            watch,
+            room_watch,
+            ..
         } = self.stream;
-        for op in [sending, watch, room].into_iter().flatten() {
+        for op in [sending, watch, room_watch].into_iter().flatten() {
             ring.cancel(op);
         }
     }

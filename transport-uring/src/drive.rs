@@ -83,7 +83,7 @@ impl<P: Protocol> Reactor<P> {
                     return;
                 }
             }
-            Kind::Room => conn.note_room(),
+            Kind::WatchRoom => conn.note_room(),
             Kind::Watch => conn.note_watch(&mut self.ring, &completion),
             Kind::Accept | Kind::Write => {}
         }

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | accept | ECANCELED, EINTR, ECONNABORTED, EMFILE | |
 //! | read | fewer bytes, ECANCELED, EINTR, ENOBUFS | ECONNRESET |
-//! | room | ECANCELED | |
+//! | watch for room | ECANCELED | |
 //! | send | fewer bytes, EAGAIN, EINTR | ECANCELED, ECONNRESET, EPIPE |
 //! | watch | ECANCELED | |
 //! | write | fewer bytes, EINTR | ECANCELED, EPIPE |
@@ -94,7 +94,7 @@ impl Ring {
                 &[Errno::EAGAIN, Errno::EINTR],
                 &[Errno::ECANCELED, Errno::ECONNRESET, Errno::EPIPE],
             ),
-            Kind::Room | Kind::Watch => (&[Errno::ECANCELED], &[]),
+            Kind::WatchRoom | Kind::Watch => (&[Errno::ECANCELED], &[]),
             Kind::Write => (&[Errno::EINTR], &[Errno::ECANCELED, Errno::EPIPE]),
         };
         if let Some(mut errno) = deal(mild, harsh) {

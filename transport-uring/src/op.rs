@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     /// Receive or read into a buffer that the kernel chooses.
     Read(Size),
     /// Report once that the socket has room.
-    Room,
+    WatchRoom,
     Send,
     /// Report what happens to the descriptor, until told otherwise.
     Watch,

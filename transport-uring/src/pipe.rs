@@ -302,7 +302,7 @@ impl<P: Protocol> Reactor<P> {
                     self.ring.recycle(op.memory);
                 }
             }
-            Kind::Accept | Kind::Room | Kind::Send => {}
+            Kind::Accept | Kind::WatchRoom | Kind::Send => {}
         }
         self.queue_pipe(id);
     }

@@ -184,9 +184,9 @@ impl Ring {
     }
 
     /// Reports that a socket has room, or has failed, once.
-    pub(crate) fn room(&mut self, owner: Owner, socket: &Arc<OwnedFd>) -> OpId {
+    pub(crate) fn watch_room(&mut self, owner: Owner, socket: &Arc<OwnedFd>) -> OpId {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build();
-        self.start(owner, Kind::Room, socket, Memory::None, entry)
+        self.start(owner, Kind::WatchRoom, socket, Memory::None, entry)
     }
 
     /// Writes what `memory` holds, or a part of it.
