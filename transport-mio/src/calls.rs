@@ -2,17 +2,16 @@
 //! when a test wants it.
 
 #[cfg(not(feature = "faults"))]
-pub(crate) use self::kernel::{read, recv, send, shutdown, splice, writev};
+pub(crate) use self::kernel::{read, recv, send, shutdown, writev};
 #[cfg(feature = "faults")]
-pub(crate) use crate::faulty::{read, recv, send, shutdown, splice, writev};
+pub(crate) use crate::faulty::{read, recv, send, shutdown, spliceable, writev};
 
 #[cfg(not(feature = "faults"))]
 mod kernel {
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+    use std::os::fd::{AsFd, AsRawFd};
 
     use nix::{
         errno::Errno,
-        fcntl::{self, SpliceFFlags},
         sys::socket::{self, MsgFlags, Shutdown},
     };
     pub(crate) use nix::{sys::uio::writev, unistd::read};
@@ -23,15 +22,6 @@ mod kernel {
 
     pub(crate) fn send<Fd: AsFd>(fd: Fd, bytes: &[u8], flags: MsgFlags) -> Result<usize, Errno> {
         socket::send(fd.as_fd().as_raw_fd(), bytes, flags)
-    }
-
-    pub(crate) fn splice(
-        pipe: BorrowedFd<'_>,
-        socket: BorrowedFd<'_>,
-        len: usize,
-        flags: SpliceFFlags,
-    ) -> Result<usize, Errno> {
-        fcntl::splice(pipe, None, socket, None, len, flags)
     }
 
     pub(crate) fn shutdown<Fd: AsFd>(fd: Fd, how: Shutdown) -> Result<(), Errno> {

@@ -23,7 +23,6 @@ use std::{
 use mio::Interest;
 use nix::{
     errno::Errno,
-    fcntl::{self, SpliceFFlags},
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
@@ -82,14 +81,9 @@ pub(crate) fn writev<Fd: AsFd>(fd: Fd, pieces: &[IoSlice<'_>]) -> Result<usize, 
     }
 }
 
-pub(crate) fn splice(
-    pipe: BorrowedFd<'_>,
-    socket: BorrowedFd<'_>,
-    len: usize,
-    flags: SpliceFFlags,
-) -> Result<usize, Errno> {
-    let len = sendable(socket, len, deal(MILD, &[Fault::Fails(Errno::EPIPE)]))?;
-    fcntl::splice(pipe, None, socket, None, len, flags)
+/// How many of so many bytes a splice gets.
+pub(crate) fn spliceable(socket: BorrowedFd<'_>, len: usize) -> Result<usize, Errno> {
+    sendable(socket, len, deal(MILD, &[Fault::Fails(Errno::EPIPE)]))
 }
 
 pub(crate) fn shutdown<Fd: AsFd>(fd: Fd, how: Shutdown) -> Result<(), Errno> {

@@ -10,9 +10,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use gantry_core::driver::SourceId;
-use nix::{errno::Errno, fcntl::SpliceFFlags, libc, sys::socket::MsgFlags};
-
-use crate::calls::splice;
+use nix::{
+    errno::Errno,
+    fcntl::{self, SpliceFFlags},
+    libc,
+    sys::socket::MsgFlags,
+};
 
 /// Something follows at once: a header travels with what it announces (send(2), tcp(7)).
 pub(crate) const MSG_MORE: MsgFlags = MsgFlags::from_bits_retain(libc::MSG_MORE);
@@ -89,8 +92,7 @@ impl Sources {
             let Some(source) = self.open.iter_mut().find(|source| source.id == id) else {
                 break Spliced::Broken;
             };
-            let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
-            match splice(source.pipe.as_fd(), socket, left, flags) {
+            match splice(source.pipe.as_fd(), socket, left) {
                 Ok(len @ 1..) => {
                     moved += len;
                     source.taken += len as u64;
@@ -110,4 +112,11 @@ impl Sources {
         self.open
             .retain(|source| source.ends.is_none_or(|ends| source.taken < ends));
     }
+}
+
+fn splice(pipe: BorrowedFd<'_>, socket: BorrowedFd<'_>, len: usize) -> Result<usize, Errno> {
+    #[cfg(feature = "faults")]
+    let len = crate::calls::spliceable(socket, len)?;
+    let flags = SpliceFFlags::SPLICE_F_NONBLOCK | SpliceFFlags::SPLICE_F_MOVE;
+    fcntl::splice(pipe, None, socket, None, len, flags)
 }

@@ -2,31 +2,21 @@
 //! them, which go wrong when a test wants it.
 
 #[cfg(not(feature = "faults"))]
-pub(crate) use self::kernel::{send, splice, writev};
+pub(crate) use self::kernel::{send, writev};
 #[cfg(feature = "faults")]
-pub(crate) use crate::ring::faulty::{send, splice, writev};
+pub(crate) use crate::ring::faulty::{send, spliceable, writev};
 
 #[cfg(not(feature = "faults"))]
 mod kernel {
-    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+    use std::os::fd::{AsFd, AsRawFd};
 
     pub(crate) use nix::sys::uio::writev;
     use nix::{
         errno::Errno,
-        fcntl::{self, SpliceFFlags},
         sys::socket::{self, MsgFlags},
     };
 
     pub(crate) fn send<Fd: AsFd>(fd: Fd, bytes: &[u8], flags: MsgFlags) -> Result<usize, Errno> {
         socket::send(fd.as_fd().as_raw_fd(), bytes, flags)
-    }
-
-    pub(crate) fn splice(
-        pipe: BorrowedFd<'_>,
-        socket: BorrowedFd<'_>,
-        len: usize,
-        flags: SpliceFFlags,
-    ) -> Result<usize, Errno> {
-        fcntl::splice(pipe, None, socket, None, len, flags)
     }
 }
