@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use gantry_engine::cgroup::{self, Hierarchies};
@@ -37,6 +38,14 @@ pub(crate) fn skipped() -> bool {
     true
 }
 
+/// How many containers of this process may have a group below [`cgroup_parent`].
+static HOMES: Mutex<u32> = Mutex::new(0);
+
+/// Where the containers of this process have their control groups.
+fn cgroup_parent() -> String {
+    format!("/gantry-keeper-{}", std::process::id())
+}
+
 /// A container's directories and settings. Everything of it is removed when dropped.
 pub(crate) struct Home {
     pub(crate) base: PathBuf,
@@ -49,6 +58,7 @@ impl Home {
     /// A container that runs a shell script.
     pub(crate) fn script(script: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        *HOMES.lock().unwrap() += 1;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let id = format!("{:056x}{number:08x}", std::process::id());
         // Longer than the address of a socket may be.
@@ -76,7 +86,7 @@ impl Home {
             },
             shm_size: defaults::SHM_BYTES,
             cgroup: Cgroup {
-                path: format!("/gantry-keeper-tests/{id}"),
+                path: format!("{}/{id}", cgroup_parent()),
                 ..Cgroup::default()
             },
             capabilities: plan_capabilities(&[], &[], false, available()).unwrap(),
@@ -167,9 +177,13 @@ impl Drop for Home {
             println!("{error}");
         }
         drop(fs::remove_dir_all(&self.base));
-        for hierarchy in Hierarchies::discover().unwrap().iter() {
-            // The last test's goes; until then it is not empty.
-            drop(fs::remove_dir(hierarchy.directory("/gantry-keeper-tests")));
+        // An empty parent is not enough: another test may be about to make its group in it.
+        let mut homes = HOMES.lock().unwrap();
+        *homes -= 1;
+        if *homes == 0 {
+            for hierarchy in Hierarchies::discover().unwrap().iter() {
+                drop(fs::remove_dir(hierarchy.directory(&cgroup_parent())));
+            }
         }
     }
 }
