@@ -4,9 +4,18 @@
 //! to the newest API version. The daemon never sees an older shape. The truth of each field is the Engine API document
 //! of v1.24; what older versions called the same thing is written down in the `dialect` modules.
 
-use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
+mod container;
+mod image;
+mod system;
 
-use crate::model::{ContainerConfig, Filters, HostConfig, NetworkingConfig};
+use alloc::{boxed::Box, collections::BTreeMap, string::String};
+
+pub use self::{
+    container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
+    image::{ImageImport, ImageList},
+    system::EventsQuery,
+};
+use crate::model::HostConfig;
 
 /// One decoded request.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,6 +125,33 @@ pub enum Call {
 }
 
 impl Call {
+    /// Method and path of the endpoint, as the documents write them.
+    pub fn endpoint(&self) -> &'static str {
+        match self {
+            Self::ContainerAttach(_) => "POST /containers/{id}/attach",
+            Self::ContainerCreate(_) => "POST /containers/create",
+            Self::ContainerInspect { .. } => "GET /containers/{id}/json",
+            Self::ContainerKill { .. } => "POST /containers/{id}/kill",
+            Self::ContainerList(_) => "GET /containers/json",
+            Self::ContainerLogs(_) => "GET /containers/{id}/logs",
+            Self::ContainerRemove(_) => "DELETE /containers/{id}",
+            Self::ContainerResize { .. } => "POST /containers/{id}/resize",
+            Self::ContainerStart { .. } => "POST /containers/{id}/start",
+            Self::ContainerStop { .. } => "POST /containers/{id}/stop",
+            Self::ContainerWait { .. } => "POST /containers/{id}/wait",
+            Self::Events(_) => "GET /events",
+            Self::ImageImport(_) | Self::ImagePull { .. } => "POST /images/create",
+            Self::ImageInspect { .. } => "GET /images/{name}/json",
+            Self::ImageList(_) => "GET /images/json",
+            Self::ImageLoad { .. } => "POST /images/load",
+            Self::ImageRemove { .. } => "DELETE /images/{name}",
+            Self::ImageTag { .. } => "POST /images/{name}/tag",
+            Self::Info => "GET /info",
+            Self::Ping => "GET /_ping",
+            Self::Version => "GET /version",
+        }
+    }
+
     /// Whether a request body follows as [`Event::Body`](crate::Event::Body) instead of being part of the call.
     pub fn streams_body(&self) -> bool {
         match self {
@@ -124,121 +160,6 @@ impl Call {
             _ => false,
         }
     }
-}
-
-/// `POST /containers/{id}/attach`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ContainerAttach {
-    /// Container id, unambiguous id prefix, or name.
-    pub container: String,
-    /// Replay what was written so far.
-    pub logs: bool,
-    /// Follow what is written from now on.
-    pub stream: bool,
-    /// Forward the connection's input to the container.
-    pub stdin: bool,
-    /// Send standard output.
-    pub stdout: bool,
-    /// Send standard error.
-    pub stderr: bool,
-}
-
-/// `POST /containers/create`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ContainerCreate {
-    /// Wished name, without leading slash; `None` lets the daemon choose one.
-    pub name: Option<String>,
-    /// What runs.
-    pub config: ContainerConfig,
-    /// What the host grants.
-    pub host_config: HostConfig,
-    /// Networks to join (v1.22).
-    pub networking_config: NetworkingConfig,
-}
-
-/// `GET /containers/json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ContainerList {
-    /// Include containers that do not run.
-    pub all: bool,
-    /// Only those created before this container (id or name).
-    pub before: Option<String>,
-    /// Conditions, all of which must hold.
-    pub filters: Filters,
-    /// At most this many, newest first, running or not; `None` or 0 or negative is no limit.
-    pub limit: Option<i64>,
-    /// Only those created after this container (id or name).
-    pub since: Option<String>,
-    /// Add `SizeRw` and `SizeRootFs`.
-    pub size: bool,
-}
-
-/// `GET /containers/{id}/logs`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ContainerLogs {
-    /// Container id, unambiguous id prefix, or name.
-    pub container: String,
-    /// Stay and send what is written later.
-    pub follow: bool,
-    /// Send standard output.
-    pub stdout: bool,
-    /// Send standard error.
-    pub stderr: bool,
-    /// Only entries not older than this time.
-    pub since: Option<crate::model::Timestamp>,
-    /// Only the last so many lines; `None` is all.
-    pub tail: Option<u64>,
-    /// Put the RFC 3339 time and a blank before each line.
-    pub timestamps: bool,
-}
-
-/// `DELETE /containers/{id}`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ContainerRemove {
-    /// Container id, unambiguous id prefix, or name.
-    pub container: String,
-    /// Kill it first when it runs.
-    pub force: bool,
-    /// Remove a link, not the container.
-    pub link: bool,
-    /// Remove its anonymous volumes as well.
-    pub volumes: bool,
-}
-
-/// `GET /events`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventsQuery {
-    /// Conditions, all of which must hold.
-    pub filters: Filters,
-    /// Replay from this time on.
-    pub since: Option<crate::model::Timestamp>,
-    /// End the answer at this time.
-    pub until: Option<crate::model::Timestamp>,
-}
-
-/// `POST /images/create` with `fromSrc`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ImageImport {
-    /// `-` for the request body, else a URL.
-    pub source: String,
-    /// Repository to tag; empty leaves the image untagged.
-    pub repository: String,
-    /// Tag; empty means `latest`.
-    pub tag: String,
-    /// Comment stored with the image.
-    pub message: String,
-    /// Dockerfile instructions to apply to the configuration.
-    pub changes: Vec<String>,
-}
-
-/// `GET /images/json`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ImageList {
-    /// Include intermediate images.
-    pub all: bool,
-    /// Conditions, all of which must hold. The `filter` parameter (a repository name or pattern) of v1.24 and below
-    /// arrives as `reference`.
-    pub filters: Filters,
 }
 
 /// Named values, such as labels.

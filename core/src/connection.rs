@@ -15,10 +15,11 @@ use bytes::Bytes;
 
 use crate::{
     call::Call,
+    decode::Body,
     detach::Scanner,
     driver::{Output, Protocol},
     error::{Misuse, PeerError},
-    exchange::{BodyUse, Exchange, Response, ResponseBody},
+    exchange::{Exchange, Response, ResponseBody},
     http::{Answer, AnswerBody, BodyLength, Part, Request, Server, ServerEvent},
     limits::Limits,
     reply::{Item, Reply},
@@ -270,26 +271,26 @@ impl Connection {
             Ok(exchange) => exchange,
             Err(response) => return self.answer(response),
         };
-        let body_use = exchange.body();
+        let body = exchange.body();
         self.active = Some(Active {
             exchange,
             stage: Stage::Gathering(Vec::new()),
             body_wanted: false,
             paused: false,
         });
-        match (body_use, request.body) {
-            (BodyUse::Gather, BodyLength::Known(len)) if len > self.json_body_bytes_max as u64 => {
+        match (body, request.body) {
+            (Body::Optional | Body::Required, BodyLength::Known(len)) if len > self.json_body_bytes_max as u64 => {
                 self.active = None;
                 self.server.refuse(PeerError::BodyTooLarge);
             }
-            (BodyUse::Gather, BodyLength::Known(_) | BodyLength::Chunked) => self.server.accept_body(),
-            (BodyUse::Gather | BodyUse::Ignore, _) => self.call(false),
-            (BodyUse::Stream, BodyLength::None) => {
+            (Body::Optional | Body::Required, BodyLength::Known(_) | BodyLength::Chunked) => self.server.accept_body(),
+            (Body::Optional | Body::Required | Body::None, _) => self.call(false),
+            (Body::Stream, BodyLength::None) => {
                 self.call(false);
                 let id = self.active.as_ref().and_then(Active::id);
                 self.untold.extend(id.map(|id| Event::BodyEnd { id }));
             }
-            (BodyUse::Stream, _) => self.call(true),
+            (Body::Stream, _) => self.call(true),
         }
     }
 

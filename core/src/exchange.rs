@@ -59,17 +59,6 @@ enum Stream {
     Silent(Option<String>),
 }
 
-/// What to do with the body of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyUse {
-    /// Gather it and give it to [`Exchange::call`].
-    Gather,
-    /// Hand it on piece by piece after the call.
-    Stream,
-    /// Nobody reads it.
-    Ignore,
-}
-
 /// The head of an answer, and its body if it is short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
@@ -160,17 +149,12 @@ impl Exchange {
         })
     }
 
-    /// What to do with the request's body.
-    pub(crate) fn body(&self) -> BodyUse {
-        match self.route {
-            Route::ContainerCreate | Route::ContainerStart => BodyUse::Gather,
-            Route::ImageLoad => BodyUse::Stream,
-            Route::ImageCreate if decode::imports_body(&self.query) => BodyUse::Stream,
-            _ => BodyUse::Ignore,
-        }
+    /// What the request brings after its head.
+    pub(crate) fn body(&self) -> decode::Body {
+        decode::body(self.route, &self.query)
     }
 
-    /// Makes the call. `body` is the gathered body, empty unless [`body`](Self::body) said so.
+    /// Makes the call. `body` is the whole body if [`body`](Self::body) said JSON, else empty.
     pub(crate) fn call(&mut self, body: &[u8]) -> Result<Call, Response> {
         self.decode(body)
             .map_err(|failure| fail(self.version, Some(self.route), &failure))
@@ -285,8 +269,8 @@ impl Exchange {
 
     fn decode(&mut self, body: &[u8]) -> Result<Call, Failure> {
         let mut asked = Asked {
-            query: core::mem::take(&mut self.query),
             body: self.read_body(body)?,
+            query: core::mem::take(&mut self.query),
         };
         dialect::lift(self.version, self.route, &mut asked);
         if self.route == Route::ContainerAttach && asked.query.flag("stdin") {
@@ -297,15 +281,16 @@ impl Exchange {
 
     /// The JSON object of a gathered body; empty for none and for `null`.
     fn read_body(&self, body: &[u8]) -> Result<Map<String, Value>, Failure> {
-        match self.route {
-            Route::ContainerCreate if body.is_empty() => return Err(json::JsonError::Empty.into()),
-            Route::ContainerCreate => {}
+        match (decode::body(self.route, &self.query), self.route) {
+            (decode::Body::None | decode::Body::Stream, _) => return Ok(Map::new()),
             // `{}` and the like were never looked at, whatever their type.
-            Route::ContainerStart if self.manner.start_configures && body.len() <= 2 => return Ok(Map::new()),
-            Route::ContainerStart if self.manner.start_configures => {}
-            Route::ContainerStart if body.len() <= SHORT_START_BODY => return Ok(Map::new()),
-            Route::ContainerStart => return Err(Failure::BodyAtStart),
-            _ => return Ok(Map::new()),
+            (_, Route::ContainerStart) if self.manner.start_configures && body.len() <= 2 => return Ok(Map::new()),
+            (_, Route::ContainerStart) if self.manner.start_configures => {}
+            (_, Route::ContainerStart) if body.len() <= SHORT_START_BODY => return Ok(Map::new()),
+            (_, Route::ContainerStart) => return Err(Failure::BodyAtStart),
+            (decode::Body::Optional, _) if body.is_empty() => return Ok(Map::new()),
+            (decode::Body::Required, _) if body.is_empty() => return Err(json::JsonError::Empty.into()),
+            (decode::Body::Optional | decode::Body::Required, _) => {}
         }
         let content_type = self.content_type.as_deref().unwrap_or_default();
         let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
@@ -321,7 +306,7 @@ impl Exchange {
                 return Err(json::JsonError::WrongType { key, why }.into());
             }
         };
-        decode::spell(&mut map);
+        decode::spell(self.route, &mut map);
         Ok(map)
     }
 

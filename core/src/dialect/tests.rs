@@ -364,8 +364,8 @@ fn failures() -> Vec<Failure> {
 #[test]
 fn no_item_is_idle() {
     let mut manner = Manner::NEWEST;
-    let mut replies: Vec<_> = SERVED.iter().map(|route| (*route, answers(*route))).collect();
-    let mut items: Vec<_> = SERVED.iter().map(|route| (*route, stream_items(*route))).collect();
+    let mut replies: Vec<_> = served().into_iter().map(|route| (route, answers(route))).collect();
+    let mut items: Vec<_> = served().into_iter().map(|route| (route, stream_items(route))).collect();
     for (minor, change) in history().rev() {
         let at = |effect: &dyn fmt::Debug| format!("v1.{minor} item {}: {effect:?}", change.bullet);
         for effect in change.effects.iter().rev() {
@@ -429,7 +429,7 @@ fn no_item_is_idle() {
                             older.is_some_and(|older| older != words(version, Some(*route), failure))
                         })
                     };
-                    assert!(SERVED.iter().any(differs), "{}", at(effect));
+                    assert!(served().iter().any(differs), "{}", at(effect));
                 }
                 Effect::None { .. } => {}
             }
@@ -438,35 +438,23 @@ fn no_item_is_idle() {
 }
 
 /// The endpoints that are carried out.
-const SERVED: &[Route] = &[
-    Route::ContainerAttach,
-    Route::ContainerCreate,
-    Route::ContainerInspect,
-    Route::ContainerKill,
-    Route::ContainerList,
-    Route::ContainerLogs,
-    Route::ContainerRemove,
-    Route::ContainerResize,
-    Route::ContainerResizeByGet,
-    Route::ContainerStart,
-    Route::ContainerStop,
-    Route::ContainerWait,
-    Route::Events,
-    Route::ImageCreate,
-    Route::ImageInspect,
-    Route::ImageList,
-    Route::ImageLoad,
-    Route::ImageRemove,
-    Route::ImageTag,
-    Route::Info,
-    Route::Ping,
-    Route::Version,
-];
+fn served() -> Vec<Route> {
+    let documented = include_str!("../../tests/cases/endpoints.tsv").lines().skip(1);
+    let mut routes: Vec<_> = documented
+        .filter_map(|line| {
+            let mut fields = line.split('\t');
+            find(&format!("{} {}", fields.next()?, fields.next()?))
+        })
+        .filter(|route| route.is_served())
+        .collect();
+    routes.sort_unstable();
+    routes.dedup();
+    routes
+}
 
 #[test]
 fn the_newest_version_passes_no_change() {
-    for route in SERVED {
-        assert!(route.is_served());
+    for route in &served() {
         assert_eq!(effects_after(ApiVersion::NEWEST, *route).count(), 0);
         assert_eq!(manner(ApiVersion::NEWEST, *route), Manner::NEWEST);
         assert!(!lowers(ApiVersion::NEWEST, *route, false) && !lowers(ApiVersion::NEWEST, *route, true));
@@ -476,7 +464,7 @@ fn the_newest_version_passes_no_change() {
 #[test]
 fn every_failure_has_words_at_every_version() {
     for version in ApiVersion::all() {
-        for route in SERVED {
+        for route in &served() {
             for failure in failures() {
                 let words = words(version, Some(*route), &failure);
                 let good = (400..600).contains(&words.status) && !words.text.is_empty();
@@ -535,7 +523,7 @@ proptest! {
     fn lifting_and_lowering_are_total(minor in 0..=ApiVersion::NEWEST.minor, value in any_json(), text in ".{0,40}") {
         let query = Query::parse(&text).unwrap_or_default();
         let version = ApiVersion { minor };
-        for route in SERVED {
+        for route in &served() {
             let mut answer = Answer {
                 status: 200,
                 body: Some(value.clone()),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, call};
-use crate::{ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, model};
+use crate::{ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, decode::Body, model};
 
 #[test]
 fn answers_without_a_call() {
@@ -458,21 +458,21 @@ fn filters_and_lists() {
 #[test]
 fn bodies_are_used() {
     let rows = [
-        ("POST", "/containers/create", BodyUse::Gather),
-        ("POST", "/containers/x/start", BodyUse::Gather),
-        ("POST", "/images/load", BodyUse::Stream),
-        ("POST", "/images/create?fromSrc=-", BodyUse::Stream),
-        ("POST", "/images/create?fromSrc=http://x", BodyUse::Ignore),
-        ("POST", "/images/create?fromImage=a&fromSrc=-", BodyUse::Ignore),
-        ("POST", "/containers/x/attach", BodyUse::Ignore),
-        ("GET", "/version", BodyUse::Ignore),
+        ("POST", "/containers/create", Body::Required),
+        ("POST", "/containers/x/start", Body::Optional),
+        ("POST", "/images/load", Body::Stream),
+        ("POST", "/images/create?fromSrc=-", Body::Stream),
+        ("POST", "/images/create?fromSrc=http://x", Body::None),
+        ("POST", "/images/create?fromImage=a&fromSrc=-", Body::None),
+        ("POST", "/containers/x/attach", Body::None),
+        ("GET", "/version", Body::None),
     ];
     for (method, target, expected) in rows {
         let mut exchange = begin(method, target, None).expect(target);
         assert_eq!(exchange.body(), expected, "{target}");
-        if expected != BodyUse::Gather {
+        if matches!(expected, Body::None | Body::Stream) {
             let call = exchange.call(b"").expect(target);
-            assert_eq!(call.streams_body(), expected == BodyUse::Stream, "{target}");
+            assert_eq!(call.streams_body(), expected == Body::Stream, "{target}");
         }
     }
 }

@@ -1,0 +1,30 @@
+//! Calls about images.
+
+use alloc::{string::String, vec::Vec};
+
+use crate::model::Filters;
+
+/// `POST /images/create` with `fromSrc`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageImport {
+    /// `-` for the request body, else a URL.
+    pub source: String,
+    /// Repository to tag; empty leaves the image untagged.
+    pub repository: String,
+    /// Tag; empty means `latest`.
+    pub tag: String,
+    /// Comment stored with the image.
+    pub message: String,
+    /// Dockerfile instructions to apply to the configuration.
+    pub changes: Vec<String>,
+}
+
+/// `GET /images/json`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageList {
+    /// Include intermediate images.
+    pub all: bool,
+    /// Conditions, all of which must hold. The `filter` parameter (a repository name or pattern) of v1.24 and below
+    /// arrives as `reference`.
+    pub filters: Filters,
+}

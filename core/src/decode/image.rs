@@ -1,0 +1,34 @@
+//! What calls about images ask for.
+
+use alloc::borrow::ToOwned;
+
+use crate::{Call, ImageImport, Refusal, dialect::Failure, query::Query};
+
+/// Whether an image is made from the request's body.
+pub(super) fn imports_body(query: &Query) -> bool {
+    query.text("fromImage").is_none() && query.get("fromSrc") == Some("-")
+}
+
+/// The call of `POST /images/create`.
+pub(super) fn create(query: &Query) -> Result<Call, Failure> {
+    if let Some(repository) = query.text("fromImage") {
+        return Ok(Call::ImagePull {
+            repository,
+            tag: query.text("tag").unwrap_or_default(),
+        });
+    }
+    let Some(source) = query.text("fromSrc") else {
+        let why = "neither fromImage nor fromSrc is given".to_owned();
+        return Err(Refusal::BadParameter(why).into());
+    };
+    Ok(Call::ImageImport(ImageImport {
+        source,
+        repository: query.text("repo").unwrap_or_default(),
+        tag: query.text("tag").unwrap_or_default(),
+        message: query.text("message").unwrap_or_default(),
+        changes: query.all("changes"),
+    }))
+}
+
+/// Filters of the image list (v1.24), and the one that the `filter` parameter stands for.
+pub(super) const IMAGE_FILTERS: &[&str] = &["before", "dangling", "label", "reference", "since"];
