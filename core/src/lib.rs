@@ -32,6 +32,7 @@
 //! - [`driver`] is the contract between a protocol, a transport and a daemon.
 //! - [`Connection`] joins [`http`] (framing, keep-alive, hijack) with what requests mean.
 //! - [`Call`], [`Reply`], [`Refusal`] and [`model`] are the API in its newest shape.
+//! - [`grammar`] reads what stands inside: image references, ports, binds, signals, …
 //! - [`framing`] is the multiplexed stream, usable without anything else: with `default-features = false` it is all
 //!   there is.
 //! - [`Limits`] holds every bound.
@@ -79,6 +80,8 @@ pub mod driver;
 mod error;
 #[cfg(feature = "api")]
 mod exchange;
+#[cfg(feature = "api")]
+pub mod grammar;
 #[cfg(feature = "api")]
 pub mod http;
 #[cfg(feature = "api")]

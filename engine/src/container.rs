@@ -15,7 +15,6 @@ mod plan;
 mod record;
 mod registry;
 mod remove;
-mod signal;
 mod start;
 mod stop;
 mod view;

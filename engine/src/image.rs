@@ -23,7 +23,6 @@ mod legacy;
 mod list;
 mod load;
 mod pattern;
-pub mod reference;
 mod remove;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -39,13 +38,13 @@ use std::{
 
 use gantry_core::{
     ImageImport,
+    grammar::reference::{Reference, ReferenceError},
     model::{self, Timestamp},
 };
 
 use self::{
     catalog::{Catalog, Stored, new_image},
     layers::Layers,
-    reference::Reference,
 };
 pub use self::{
     catalog::{ImageId, ImageRecord},
@@ -324,11 +323,11 @@ fn name(catalog: &mut Catalog, changes: &mut ImageChanges, key: String, id: Imag
 fn parse_tag(repository: &str, tag: &str) -> Result<Reference, ImageError> {
     let reference = Reference::with_tag(repository, tag).and_then(|reference| match reference.digest() {
         None => Ok(reference),
-        Some(_) => Err(reference::ReferenceError::Digest),
+        Some(_) => Err(ReferenceError::Digest),
     });
     reference.map_err(|why| ImageError::BadReference {
         reference: match (why, tag) {
-            (reference::ReferenceError::Tag, _) => tag.to_owned(),
+            (ReferenceError::Tag, _) => tag.to_owned(),
             _ => repository.to_owned(),
         },
         why,

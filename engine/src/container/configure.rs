@@ -4,12 +4,22 @@
 //! environment variables are merged by name, and a command given by the client displaces the image's command but a new
 //! entry point displaces both. What gantry cannot do (yet) is refused by name rather than ignored.
 
+use std::net::IpAddr;
+
 use gantry_core::{
     Refusal,
+    grammar::{
+        bind::Bind,
+        environment,
+        link::Link,
+        port::{Port, PortRange},
+        restart::RestartPolicy,
+        signal,
+    },
     model::{ContainerConfig, HostConfig},
 };
 
-use super::{plan::Security, signal};
+use super::plan::Security;
 use crate::{cgroup::Support, network::ExtraHost, process::capability};
 
 /// What the machine and the daemon offer.
@@ -88,6 +98,7 @@ pub(super) fn check(config: &ContainerConfig, host: &mut HostConfig, facts: &Fac
         return Err(Refusal::NoCommand);
     }
     check_config(config)?;
+    check_texts(host).map_err(Refusal::BadParameter)?;
     let mut warnings = Vec::new();
     refuse_unsupported(config, host)?;
     check_security(host)?;
@@ -133,13 +144,11 @@ fn check_config(config: &ContainerConfig) -> Result<(), Refusal> {
             )));
         }
     }
-    let words = config
-        .cmd
-        .iter()
-        .chain(config.entrypoint.iter())
-        .flatten()
-        .chain(&config.env);
-    for (what, text) in words.map(|word| ("an argument or environment variable", word)).chain([
+    for variable in &config.env {
+        environment::check(variable).map_err(Refusal::BadParameter)?;
+    }
+    let words = config.cmd.iter().chain(config.entrypoint.iter()).flatten();
+    for (what, text) in words.map(|word| ("an argument", word)).chain([
         ("the user", &config.user),
         ("the working directory", &config.working_dir),
     ]) {
@@ -162,6 +171,29 @@ fn check_config(config: &ContainerConfig) -> Result<(), Refusal> {
         )));
     }
     Ok(())
+}
+
+/// The texts that follow a grammar, also those of what is refused afterwards: who wrote nonsense is to hear that.
+fn check_texts(host: &HostConfig) -> Result<(), String> {
+    for port in host.port_bindings.keys() {
+        Port::parse(port)?;
+    }
+    for binding in host.port_bindings.values().flatten().flatten() {
+        if !binding.host_port.is_empty() && PortRange::parse(&binding.host_port).is_none() {
+            return Err(format!("invalid port specification: {:?}", binding.host_port));
+        }
+        if !binding.host_ip.is_empty() && binding.host_ip.parse::<IpAddr>().is_err() {
+            return Err(format!("invalid IP address: {}", binding.host_ip));
+        }
+    }
+    for bind in host.binds.iter().flatten() {
+        Bind::parse(bind)?;
+    }
+    for link in host.links.iter().flatten() {
+        Link::parse(link)?;
+    }
+    let policy = &host.restart_policy;
+    RestartPolicy::parse(&policy.name, policy.maximum_retry_count).map(|_| ())
 }
 
 fn check_security(host: &HostConfig) -> Result<(), Refusal> {
@@ -516,6 +548,27 @@ mod tests {
                 "invalid ulimit type",
             ),
             ("quota", |_, h| h.cpu_quota = 10, "cfs quota"),
+            (
+                "nameless variable",
+                |c, _| c.env = vec!["=b".into()],
+                "invalid environment variable: =b",
+            ),
+            ("bind", |_, h| h.binds = words(&["/a:b"]), "mount path must be absolute"),
+            (
+                "link",
+                |_, h| h.links = words(&["a:b:c"]),
+                "bad format for links: a:b:c",
+            ),
+            (
+                "port",
+                |_, h| _ = h.port_bindings.insert("80-81".into(), None),
+                "invalid port specification: \"80-81\"",
+            ),
+            (
+                "policy",
+                |_, h| h.restart_policy.name = "Always".into(),
+                "invalid restart policy 'Always'",
+            ),
         ];
         for (name, change, text) in rows {
             let mut config = ContainerConfig {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use gantry_core::model::{ContainerConfig, HostConfig};
+use gantry_core::{
+    grammar::environment,
+    model::{ContainerConfig, HostConfig},
+};
 
 use super::{ContainerPaths, Record, configure};
 use crate::{
@@ -82,20 +85,14 @@ pub(super) fn spec(
 
 /// PATH, HOSTNAME and TERM, each unless given.
 fn environment(config: &ContainerConfig) -> Vec<String> {
-    let given = |name: &str| config.env.iter().any(|line| line.split('=').next() == Some(name));
-    let mut env = Vec::new();
-    if !given("PATH") {
-        env.push(format!("PATH={}", defaults::PATH));
-    }
-    if !given("HOSTNAME") && !config.hostname.is_empty() {
+    let mut env = vec![format!("PATH={}", defaults::PATH)];
+    if !config.hostname.is_empty() {
         env.push(format!("HOSTNAME={}", config.hostname));
     }
-    if config.tty && !given("TERM") {
+    if config.tty {
         env.push("TERM=xterm".to_owned());
     }
-    // A name without a value takes a variable away.
-    env.extend(config.env.iter().filter(|line| line.contains('=')).cloned());
-    env
+    environment::overlay(&env, &config.env)
 }
 
 fn cgroup(host: &HostConfig, path: String) -> Cgroup {
@@ -192,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             environment(&config(&["PATH=/x", "HOSTNAME=y", "B"], true)),
-            ["TERM=xterm", "PATH=/x", "HOSTNAME=y"]
+            ["PATH=/x", "HOSTNAME=y", "TERM=xterm"]
         );
     }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use gantry_core::{Call, Refusal, Reply};
+use gantry_core::{Call, Refusal, Reply, grammar::signal};
 
-use super::{AfterEnd, Operation, signal};
+use super::{AfterEnd, Operation};
 use crate::{
     Engine,
     engine::TimerUse,

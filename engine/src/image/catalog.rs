@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
+use gantry_core::grammar::reference::{self, Reference};
 use serde::{Deserialize, Serialize};
 
 use super::{
     config::ImageConfig,
     error::ImageError,
     layers::{LayerHold, Layers},
-    reference::{self, Reference},
 };
 use crate::archive::Digest;
 

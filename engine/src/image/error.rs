@@ -2,9 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use gantry_core::{ImageUse, Refusal};
+use gantry_core::{ImageUse, Refusal, grammar::reference::ReferenceError};
 
-use super::reference::ReferenceError;
 use crate::{archive::ArchiveError, store::StoreError};
 
 /// Why a call on images failed.

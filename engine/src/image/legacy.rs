@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_core::model::Timestamp;
+use gantry_core::{
+    grammar::reference::{self, Reference},
+    model::Timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +18,6 @@ use super::{
     config::LAYERS_MAX,
     error::ImageError,
     load::{Described, json as read_json},
-    reference::{self, Reference},
 };
 
 /// The part of a layer's JSON that is looked at.

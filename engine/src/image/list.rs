@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gantry_core::{
     ImageList,
+    grammar::reference::repository_of,
     model::{Filters, ImageSummary, Timestamp},
 };
 
@@ -12,7 +13,6 @@ use super::{
     catalog::{Catalog, split_keys},
     error::ImageError,
     pattern,
-    reference::repository_of,
 };
 
 const FILTERS: [&str; 5] = ["before", "dangling", "label", "reference", "since"];

@@ -7,7 +7,10 @@
 
 use std::{collections::HashSet, io::Read};
 
-use gantry_core::model::{Progress, ProgressDetail};
+use gantry_core::{
+    grammar::reference::Reference,
+    model::{Progress, ProgressDetail},
+};
 use serde::Deserialize;
 
 use super::{
@@ -17,7 +20,6 @@ use super::{
     config::{CONFIG_BYTES_MAX, ImageConfig, LAYERS_MAX, architecture},
     error::ImageError,
     legacy, name,
-    reference::Reference,
 };
 use crate::archive::Digest;
 

@@ -12,13 +12,16 @@
 
 use std::sync::Arc;
 
-use gantry_core::{ImageUse, model::ImageRemoval};
+use gantry_core::{
+    ImageUse,
+    grammar::reference::{Reference, is_digest_key, repository_of},
+    model::ImageRemoval,
+};
 
 use super::{
     ImageId, Images,
     catalog::{Catalog, Stored},
     error::ImageError,
-    reference::{Reference, is_digest_key, repository_of},
 };
 use crate::store::ImageChanges;
 

@@ -2,11 +2,11 @@
 //!
 //! Grammar: the `reference` package of the distribution project (`reference.go`, the grammar in its package comment);
 //! normal and familiar forms: its `normalize.go`. Docker's short names are kept as the key everywhere: `x`,
-//! `library/x` and `docker.io/library/x` are all `x`. The error texts are Docker's.
+//! `library/x` and `docker.io/library/x` are all `x`. Digests are `sha256:` and 64 lower-case hexadecimal digits; other
+//! algorithms are refused, as Docker never wrote them. The error texts are Docker's.
 
-use std::fmt;
-
-use crate::archive::Digest;
+use alloc::{borrow::ToOwned, format, string::String};
+use core::{error::Error, fmt};
 
 /// A parsed reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,7 +16,7 @@ pub struct Reference {
     /// Repository below the host; with `library/` on Docker Hub.
     path: String,
     tag: Option<String>,
-    digest: Option<Digest>,
+    digest: Option<String>,
 }
 
 /// Why a text is no reference, or none for this use.
@@ -63,7 +63,7 @@ impl fmt::Display for ReferenceError {
     }
 }
 
-impl std::error::Error for ReferenceError {}
+impl Error for ReferenceError {}
 
 impl Reference {
     /// Parses a reference as a person or client writes it.
@@ -75,20 +75,21 @@ impl Reference {
             return Err(ReferenceError::IsId);
         }
         let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) => (name, Some(digest.parse().map_err(|_| ReferenceError::Format)?)),
+            Some((name, digest)) if is_digest(digest) => (name, Some(digest.to_owned())),
+            Some(_) => return Err(ReferenceError::Format),
             None => (text, None),
         };
         // A colon behind the last slash begins the tag; before it, a port.
-        let path_from = name.rfind('/').map_or(0, |slash| slash + 1);
-        let (name, tag) = match name[path_from..].find(':') {
-            Some(colon) => (&name[..path_from + colon], Some(&name[path_from + colon + 1..])),
+        let last = name.rfind('/').unwrap_or(0);
+        let (name, tag) = match name.match_indices(':').find(|(colon, _)| *colon >= last) {
+            Some((colon, _)) => (name.get(..colon).unwrap_or_default(), name.get(colon + 1..)),
             None => (name, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(ReferenceError::Format);
         }
         Ok(Self {
-            tag: tag.map(str::to_owned),
+            tag: tag.map(ToOwned::to_owned),
             digest,
             ..Self::repository(name)?
         })
@@ -167,9 +168,9 @@ impl Reference {
         self.tag.as_deref()
     }
 
-    /// The digest.
-    pub fn digest(&self) -> Option<&Digest> {
-        self.digest.as_ref()
+    /// The digest, `sha256:` and 64 lower-case hexadecimal digits.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
     }
 
     /// The key under which the image is found: with a digest `repository@digest`, else `repository:tag`.
@@ -197,7 +198,7 @@ impl fmt::Display for Reference {
 }
 
 /// The repository of a key that [`Reference::key`] made.
-pub(crate) fn repository_of(key: &str) -> &str {
+pub fn repository_of(key: &str) -> &str {
     if let Some((repository, _)) = key.split_once('@') {
         return repository;
     }
@@ -205,12 +206,12 @@ pub(crate) fn repository_of(key: &str) -> &str {
 }
 
 /// Whether a key names a digest.
-pub(crate) fn is_digest_key(key: &str) -> bool {
+pub fn is_digest_key(key: &str) -> bool {
     key.contains('@')
 }
 
 /// `[\w][\w.-]{0,127}`.
-pub(crate) fn is_tag(tag: &str) -> bool {
+fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let (first, rest) = match tag.as_bytes() {
         [first, rest @ ..] => (*first, rest),
@@ -220,8 +221,12 @@ pub(crate) fn is_tag(tag: &str) -> bool {
 }
 
 /// 64 lower-case hexadecimal digits.
-pub(crate) fn is_hex_id(text: &str) -> bool {
+pub fn is_hex_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn is_digest(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(is_hex_id)
 }
 
 fn is_host_like(first: &str) -> bool {
@@ -262,24 +267,21 @@ fn is_path(path: &str) -> bool {
 }
 
 fn is_path_part(part: &str) -> bool {
-    let word = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let mut rest = part.as_bytes();
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut rest = part;
     loop {
-        let len = rest.iter().take_while(|b| word(b)).count();
-        if len == 0 {
+        let after = rest.trim_start_matches(word);
+        if after.len() == rest.len() {
             return false;
         }
-        rest = &rest[len..];
-        if rest.is_empty() {
+        if after.is_empty() {
             return true;
         }
-        let len = rest.iter().take_while(|b| !word(b)).count();
-        let (separator, after) = rest.split_at(len);
-        let known = matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-');
-        if !known {
+        rest = after.trim_start_matches(|c| !word(c));
+        let separator = after.strip_suffix(rest).unwrap_or_default();
+        if !matches!(separator, "." | "_" | "__") && separator.chars().any(|c| c != '-') {
             return false;
         }
-        rest = after;
     }
 }
 
@@ -290,6 +292,8 @@ const NAME_BYTES_MAX: usize = 255;
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -1,7 +1,8 @@
-//! Signal names and numbers as clients write them.
+//! Signal names and numbers as clients write them: `KILL`, `SIGKILL`, `sigkill`, `9`, `RTMIN+3`. signal(7), numbers of x86
+//! and ARM.
 
-/// Reads `KILL`, `SIGKILL`, `sigkill`, `9`, `RTMIN+3`. `None` for anything that Linux does not have.
-pub(super) fn parse(text: &str) -> Option<i32> {
+/// The signal's number, 1 to 64. `None` for anything that Linux does not have.
+pub fn parse(text: &str) -> Option<i32> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         let number: i32 = text.parse().ok()?;
         return (1..=LAST).contains(&number).then_some(number);
@@ -22,7 +23,7 @@ pub(super) fn parse(text: &str) -> Option<i32> {
 }
 
 /// Whether the text is a number, in range or not.
-pub(super) fn is_number(text: &str) -> bool {
+pub fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -31,13 +32,12 @@ fn small(digits: &str) -> Option<i32> {
 }
 
 /// SIGTERM.
-pub(super) const TERM: i32 = 15;
+pub const TERM: i32 = 15;
 /// SIGKILL.
-pub(super) const KILL: i32 = 9;
+pub const KILL: i32 = 9;
 const FIRST_REALTIME: i32 = 34;
 const LAST: i32 = 64;
 
-/// `signal(7)`, x86 and ARM numbers.
 const NAMES: &[(&str, i32)] = &[
     ("HUP", 1),
     ("INT", 2),
