@@ -6,6 +6,11 @@
 //! Needs valgrind (apt-get install valgrind). The program runs itself below callgrind, with a small and a large number of
 //! rounds; what the difference of the two cost, divided by the rounds, is the cost of one. What a case needs
 //! but is not core's (copies of replies, which a daemon would make) is measured apart and taken off.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::std_instead_of_core,
+    reason = "a program with std, which may panic"
+)]
 
 use std::{
     env, fs,

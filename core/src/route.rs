@@ -78,6 +78,9 @@ pub(crate) enum Route {
 }
 
 impl Route {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::VolumeRemove as usize + 1;
+
     /// Whether gantry carries the call out. Calls to the others are refused by name.
     pub(crate) fn is_served(self) -> bool {
         matches!(

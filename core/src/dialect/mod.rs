@@ -255,12 +255,41 @@ const HISTORY: [&[Change]; ApiVersion::NEWEST.minor as usize] = [
 
 /// The effects on `route` of what came after `version`, oldest first.
 fn effects_after(version: ApiVersion, route: Route) -> impl DoubleEndedIterator<Item = &'static Effect> {
-    let later = HISTORY.get(usize::from(version.minor)..).unwrap_or_default();
-    let changes = later.iter().flat_map(|changes| changes.iter());
-    changes
+    let touched = TOUCHED.get(route as usize).copied().unwrap_or_default();
+    let later = HISTORY.iter().enumerate().skip(usize::from(version.minor));
+    later
+        .filter(move |(index, _)| touched & (1 << index) != 0)
+        .flat_map(|(_, changes)| changes.iter())
         .filter(move |change| change.concerns(route))
         .flat_map(|change| change.effects)
+        .filter(|effect| !matches!(effect, Effect::None { .. }))
 }
+
+/// For each endpoint the versions in which something has an effect on it, one bit each, so that the others need not be
+/// looked through.
+#[allow(clippy::indexing_slicing, reason = "an index too large does not compile here")]
+const TOUCHED: [u32; Route::COUNT] = {
+    let mut touched = [0; Route::COUNT];
+    let mut index = 0;
+    while index < HISTORY.len() {
+        let mut changes: &[Change] = HISTORY[index];
+        while let [change, rest @ ..] = changes {
+            changes = rest;
+            if matches!(change.effects, [Effect::None { .. }]) {
+                continue;
+            }
+            let mut route = 0;
+            while route < touched.len() {
+                if change.routes.is_empty() || bits(change.routes) & (1 << route) != 0 {
+                    touched[route] |= 1 << index;
+                }
+                route += 1;
+            }
+        }
+        index += 1;
+    }
+    touched
+};
 
 /// Whether `version` has the endpoint.
 pub(crate) fn has_route(version: ApiVersion, route: Route) -> bool {
@@ -274,7 +303,7 @@ pub(crate) fn has_route(version: ApiVersion, route: Route) -> bool {
 
 /// One bit for each endpoint that some version removed, so that the newest version need not walk the history.
 const REMOVED: u128 = {
-    let mut bits = 0;
+    let mut removed = 0;
     let mut versions: &[&[Change]] = &HISTORY;
     while let [changes, later @ ..] = versions {
         versions = later;
@@ -282,19 +311,25 @@ const REMOVED: u128 = {
         while let [change, rest @ ..] = changes {
             changes = rest;
             if let [Effect::RemovesRoute] = change.effects {
-                let mut routes = change.routes;
-                while let [route, others @ ..] = routes {
-                    bits |= bit(*route);
-                    routes = others;
-                }
+                removed |= bits(change.routes);
             }
         }
     }
-    bits
+    removed
 };
 
 const fn bit(route: Route) -> u128 {
     1 << route as u32
+}
+
+/// One bit for each of the endpoints.
+const fn bits(mut routes: &[Route]) -> u128 {
+    let mut bits = 0;
+    while let [route, others @ ..] = routes {
+        bits |= bit(*route);
+        routes = others;
+    }
+    bits
 }
 
 /// The switches of `version` for `route`.

@@ -104,6 +104,23 @@ fn every_documented_change_has_its_item() {
     assert_eq!(seen, documented_items);
 }
 
+/// What [`effects_after`] passes over has no effect.
+#[test]
+fn every_effect_is_found() {
+    for version in ApiVersion::all() {
+        for route in &routes() {
+            let later = history().filter(|(minor, change)| *minor > version.minor && change.concerns(*route));
+            let all = later.flat_map(|(_, change)| change.effects);
+            let with_effect = all.filter(|effect| !matches!(effect, Effect::None { .. })).count();
+            assert_eq!(
+                effects_after(version, *route).count(),
+                with_effect,
+                "v{version} {route:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn removed_endpoints_have_their_bit() {
     for (minor, change) in history() {
@@ -437,19 +454,23 @@ fn no_item_is_idle() {
     }
 }
 
-/// The endpoints that are carried out.
-fn served() -> Vec<Route> {
+/// The endpoints of the documents.
+fn routes() -> Vec<Route> {
     let documented = include_str!("../../tests/cases/endpoints.tsv").lines().skip(1);
     let mut routes: Vec<_> = documented
         .filter_map(|line| {
             let mut fields = line.split('\t');
             find(&format!("{} {}", fields.next()?, fields.next()?))
         })
-        .filter(|route| route.is_served())
         .collect();
     routes.sort_unstable();
     routes.dedup();
     routes
+}
+
+/// Those that are carried out.
+fn served() -> Vec<Route> {
+    routes().into_iter().filter(|route| route.is_served()).collect()
 }
 
 #[test]
