@@ -191,7 +191,7 @@ impl Exchange {
             Reply::Pong => {
                 let mut response = Response::typed(200, TEXT, ResponseBody::Full(Bytes::from_static(b"OK")));
                 // Clients settle the version and the system they talk to by these.
-                let newest = Cow::Owned(ApiVersion::NEWEST.to_string());
+                let newest = Cow::Borrowed(dialect::API_VERSION_NEWEST);
                 response.headers.push(("Api-Version", newest));
                 response.headers.push(("Ostype", Cow::Borrowed("linux")));
                 response

@@ -129,32 +129,37 @@ impl HeadScanner {
     /// # Errors
     /// A byte or a size that no head can have.
     pub fn scan(&mut self, bytes: &[u8], from: usize, limits: &Limits) -> Result<Scan, PeerError> {
-        for (at, &byte) in bytes.iter().enumerate().skip(from) {
+        let mut at = from;
+        while let Some(&byte) = bytes.get(at) {
             if self.after_cr && byte != b'\n' {
                 return Err(PeerError::BareCarriageReturn);
             }
+            let mut end = at + 1;
             match byte {
                 b'\r' => self.after_cr = true,
                 b'\n' => {
-                    let end = at - usize::from(self.after_cr);
+                    let line_end = at - usize::from(self.after_cr);
                     self.after_cr = false;
-                    if self.lines > 0 && end == self.line_start {
+                    if self.lines > 0 && line_end == self.line_start {
                         return Ok(Scan::Complete {
-                            len: at + 1,
+                            len: end,
                             headers: self.lines - 1,
                         });
                     }
-                    self.line_start = at + 1;
+                    self.line_start = end;
                     self.lines += 1;
                     if self.lines == 1 {
-                        self.headers_start = at + 1;
+                        self.headers_start = end;
                     }
                     if self.lines - 1 > limits.headers_max {
                         return Err(PeerError::HeadersTooLarge);
                     }
                 }
                 _ if is_text(byte) => {
-                    let len = at + 1 - self.line_start;
+                    // Nothing else can be wrong before a run of text ends, so that is when its length is judged.
+                    let text = bytes.get(end..).unwrap_or_default();
+                    end += text.iter().take_while(|&&byte| is_text(byte)).count();
+                    let len = end - self.line_start;
                     if self.lines == 0 && len > limits.request_line_bytes_max {
                         return Err(PeerError::RequestLineTooLong);
                     }
@@ -164,9 +169,10 @@ impl HeadScanner {
                 }
                 _ => return Err(PeerError::ControlByte(byte)),
             }
-            if self.lines > 0 && at + 1 - self.headers_start > limits.headers_bytes_max {
+            if self.lines > 0 && end - self.headers_start > limits.headers_bytes_max {
                 return Err(PeerError::HeadersTooLarge);
             }
+            at = end;
         }
         Ok(Scan::More)
     }

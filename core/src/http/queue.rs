@@ -66,14 +66,33 @@ impl OutputQueue {
             return;
         }
         self.len += bytes.len();
-        match self.pieces.back_mut() {
-            Some(Piece::Gathered { bytes: gathered, .. }) if gathered.len() < GATHERED_BYTES_MAX => {
-                gathered.extend_from_slice(bytes);
-            }
-            _ => self.pieces.push_back(Piece::Gathered {
+        match self.gathering() {
+            Some(gathered) => gathered.extend_from_slice(bytes),
+            None => self.pieces.push_back(Piece::Gathered {
                 bytes: bytes.to_vec(),
                 sent: 0,
             }),
+        }
+    }
+
+    /// Queues bytes of our own, without a copy if nothing is there that they could be added to. Small pieces that follow find
+    /// room in their spare capacity.
+    pub(crate) fn push_vec(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.len += bytes.len();
+        match self.gathering() {
+            Some(gathered) => gathered.extend_from_slice(&bytes),
+            None => self.pieces.push_back(Piece::Gathered { bytes, sent: 0 }),
+        }
+    }
+
+    /// The last piece, if more may be added to it.
+    fn gathering(&mut self) -> Option<&mut Vec<u8>> {
+        match self.pieces.back_mut()? {
+            Piece::Gathered { bytes, .. } if bytes.len() < GATHERED_BYTES_MAX => Some(bytes),
+            _ => None,
         }
     }
 
@@ -165,7 +184,7 @@ mod tests {
         /// The oracle is one row of bytes; those of a pipe are all zero there.
         #[test]
         fn everything_comes_out_in_order(
-            pieces in prop::collection::vec((0u8..3, 0usize..600), 0..30),
+            pieces in prop::collection::vec((0u8..4, 0usize..600), 0..30),
             room in 1usize..900,
         ) {
             const PIPE: SourceId = SourceId(1);
@@ -186,11 +205,12 @@ mod tests {
                 }
             };
             for (at, (kind, len)) in pieces.into_iter().enumerate() {
-                let bytes = vec![if kind == 2 { 0 } else { at as u8 + 1 }; len];
+                let bytes = vec![if kind == 3 { 0 } else { at as u8 + 1 }; len];
                 queued.extend_from_slice(&bytes);
                 match kind {
                     0 => queue.push_slice(&bytes),
-                    1 => queue.push_part(Part::Bytes(bytes.into())),
+                    1 => queue.push_vec(bytes),
+                    2 => queue.push_part(Part::Bytes(bytes.into())),
                     _ => queue.push_part(Part::Source { source: PIPE, len }),
                 }
                 if at % 3 == 0 {

@@ -193,7 +193,7 @@ impl Server {
             _ => Persistence::Default,
         };
         self.queue
-            .push_slice(&write_head(self.exchange.version, &answer, framing, persistence));
+            .push_vec(write_head(self.exchange.version, &answer, framing, persistence));
         self.exchange.chunked = framing == Framing::Chunked;
         self.exchange.opened_after_eof = self.eof;
         // A stream to a HEAD request, or with a status that forbids a body, is opened and nothing of it is sent.
@@ -277,7 +277,7 @@ impl Server {
                 Framing::Length(body.len()),
                 Persistence::Close,
             );
-            self.queue.push_slice(&head);
+            self.queue.push_vec(head);
             if !self.exchange.is_head {
                 self.queue.push_slice(body.as_bytes());
             }

@@ -1,7 +1,6 @@
 //! Writing the head of an answer, and the interim one.
 
 use alloc::{borrow::Cow, string::String, vec::Vec};
-use core::fmt::Write;
 
 use bytes::Bytes;
 
@@ -75,10 +74,10 @@ pub(crate) fn write_head(
     persistence: Persistence,
 ) -> Vec<u8> {
     let mut head = String::with_capacity(192);
-    let version = match version {
-        HttpVersion::Http10 => "HTTP/1.0",
-        HttpVersion::Http11 => "HTTP/1.1",
-    };
+    head.push_str(match version {
+        HttpVersion::Http10 => "HTTP/1.0 ",
+        HttpVersion::Http11 => "HTTP/1.1 ",
+    });
     let (status, reason) = match framing {
         Framing::Upgraded => (101, "UPGRADED"),
         Framing::Hijacked => (200, "OK"),
@@ -87,15 +86,19 @@ pub(crate) fn write_head(
             answer.reason.unwrap_or_else(|| standard_reason(answer.status)),
         ),
     };
-    // Writing to a string cannot fail.
-    let _ = write!(head, "{version} {status} {reason}\r\n");
+    push_decimal(&mut head, status.into());
+    for part in [" ", reason, "\r\n"] {
+        head.push_str(part);
+    }
     for (name, value) in answer.headers {
         push_header(&mut head, name, value);
     }
     match framing {
         Framing::None | Framing::UntilClose => {}
         Framing::Length(len) => {
-            let _ = write!(head, "Content-Length: {len}\r\n");
+            head.push_str("Content-Length: ");
+            push_decimal(&mut head, len);
+            head.push_str("\r\n");
         }
         Framing::Chunked => push_header(&mut head, "Transfer-Encoding", "chunked"),
         Framing::Upgraded | Framing::Hijacked => {
@@ -136,12 +139,24 @@ pub(crate) const fn is_bodiless(status: u16) -> bool {
 fn push_header(head: &mut String, name: &str, value: &str) {
     head.push_str(name);
     head.push_str(": ");
-    head.extend(
-        value
-            .chars()
-            .map(|letter| if letter.is_control() { ' ' } else { letter }),
-    );
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        head.push_str(value);
+    } else {
+        head.extend(
+            value
+                .chars()
+                .map(|letter| if letter.is_control() { ' ' } else { letter }),
+        );
+    }
     head.push_str("\r\n");
+}
+
+/// Every answer has two numbers, and formatting them would take longer than all else in its head.
+fn push_decimal(head: &mut String, number: usize) {
+    if number > 9 {
+        push_decimal(head, number / 10);
+    }
+    head.extend(b"0123456789".get(number % 10).map(|&digit| char::from(digit)));
 }
 
 /// The phrase that belongs to a status (RFC 9110 §15).
