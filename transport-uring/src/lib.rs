@@ -69,12 +69,15 @@
 //!
 //! # What is not used, and why
 //!
-//! - *Registered descriptors* would save a reference count per operation, some tens of nanoseconds, and take sockets out of
-//!   `/proc/PID/fd` and out of the process's limit of descriptors, so that nobody outside sees or bounds them.
+//! - *Registered descriptors* would save a reference count per operation, and take sockets out of `/proc/PID/fd` and out of the
+//!   process's limit of descriptors, so that nobody outside sees or bounds them. A bare loop of one receive and one send per
+//!   request took 0.99, 0.94 and 0.95 of its CPU with them on 1, 64 and 1,000 connections (medians of 41 rounds in turn, on a
+//!   busy machine): 70 to 220 ns, at most 1 to 3 % of a `_ping`, whose receive goes on by itself and pays only once.
 //! - *The ring's own descriptor*, registered, would save a reference count per call, about 1 % of a `_ping`; the crate
 //!   forgets the number when the ring is no longer borrowed.
 //! - *Zero-copy sends* are refused by Unix sockets, and copy anyway over the loopback device.
-//! - *Linked operations*: a connection has one send under way, and its end is shut down behind it; there is nothing to link.
+//! - *Linked operations*: a connection has one send under way, for there is no room for output while there is one; what precedes a
+//!   splice is sent directly; and the one shutdown of a connection's life comes when nothing is unsent. There is nothing to link.
 //! - *Splicing by the ring* is done by a thread of the kernel for each piece; splice(2) is called directly, and the ring says when
 //!   there is room again.
 //!
