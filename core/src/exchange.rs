@@ -515,7 +515,9 @@ fn progress_text(item: &Value) -> Option<String> {
         return (!stream.is_empty()).then(|| stream.to_owned());
     }
     let parts: Vec<&str> = ["id", "status", "progress"].into_iter().filter_map(text).collect();
-    (!parts.is_empty()).then(|| parts.join(" ") + "\r\n")
+    // The next line of a terminal takes the place of one that tells how far something is.
+    let end = if text("progress").is_some() { "\r" } else { "\r\n" };
+    (!parts.is_empty()).then(|| parts.join(" ") + end)
 }
 
 /// What a JSON value is, as Go calls it.

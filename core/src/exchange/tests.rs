@@ -249,7 +249,7 @@ fn differences(minor: usize, case: &Value) -> Vec<String> {
             let expected = if is_output {
                 &b"outerr"[..]
             } else {
-                b"8dbd9e392a96 Pulling 1 B/100 B\r\nError: Invalid...\r\n"
+                b"8dbd9e392a96 Pulling 1 B/100 B\rError: Invalid...\r\n"
             };
             if bytes != expected {
                 found.push(format!("body: {:?}", String::from_utf8_lossy(&bytes)));

@@ -366,7 +366,7 @@ fn progress_by_version() {
         pieces,
         [
             format!("{ID}\r\n"),
-            "ab Pulling 1 B/2 B\r\n".into(),
+            "ab Pulling 1 B/2 B\r".into(),
             "Error: no space\r\n".into()
         ]
     );
