@@ -6,6 +6,7 @@
 
 mod container;
 mod image;
+mod registry;
 mod system;
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String};
@@ -13,6 +14,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String};
 pub use self::{
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
     image::{ImageImport, ImageList},
+    registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
 };
 use crate::model::HostConfig;
@@ -20,6 +22,10 @@ use crate::model::HostConfig;
 /// One decoded request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
+    /// `POST /auth`.
+    AuthCheck(Box<AuthCheck>),
+    /// `GET /auth` (v1.0 and v1.1): the login that the daemon has stored.
+    AuthShow,
     /// `POST /containers/{id}/attach`: hijacks the connection.
     ContainerAttach(ContainerAttach),
     /// `POST /containers/create`.
@@ -77,13 +83,8 @@ pub enum Call {
     Events(EventsQuery),
     /// `POST /images/create` with `fromSrc`. With `source` = `-` a tar stream follows as the request body.
     ImageImport(ImageImport),
-    /// `POST /images/create` with `fromImage`.
-    ImagePull {
-        /// Repository, as the client wrote it.
-        repository: String,
-        /// Tag or digest; empty when none was given.
-        tag: String,
-    },
+    /// `POST /images/{name}/insert` (below v1.12).
+    ImageInsert(ImageInsert),
     /// `GET /images/{name}/json`.
     ImageInspect {
         /// Image reference, id or id prefix.
@@ -96,6 +97,10 @@ pub enum Call {
         /// Suppress progress messages.
         quiet: bool,
     },
+    /// `POST /images/create` with `fromImage`.
+    ImagePull(ImagePull),
+    /// `POST /images/{name}/push`.
+    ImagePush(ImagePush),
     /// `DELETE /images/{name}`.
     ImageRemove {
         /// Image reference, id or id prefix.
@@ -105,6 +110,8 @@ pub enum Call {
         /// Keep untagged parents.
         noprune: bool,
     },
+    /// `GET /images/search`.
+    ImageSearch(ImageSearch),
     /// `POST /images/{name}/tag`.
     ImageTag {
         /// Image reference, id or id prefix.
@@ -128,6 +135,8 @@ impl Call {
     /// Method and path of the endpoint, as the documents write them.
     pub fn endpoint(&self) -> &'static str {
         match self {
+            Self::AuthCheck(_) => "POST /auth",
+            Self::AuthShow => "GET /auth",
             Self::ContainerAttach(_) => "POST /containers/{id}/attach",
             Self::ContainerCreate(_) => "POST /containers/create",
             Self::ContainerInspect { .. } => "GET /containers/{id}/json",
@@ -140,11 +149,14 @@ impl Call {
             Self::ContainerStop { .. } => "POST /containers/{id}/stop",
             Self::ContainerWait { .. } => "POST /containers/{id}/wait",
             Self::Events(_) => "GET /events",
-            Self::ImageImport(_) | Self::ImagePull { .. } => "POST /images/create",
+            Self::ImageImport(_) | Self::ImagePull(_) => "POST /images/create",
+            Self::ImageInsert(_) => "POST /images/{name}/insert",
             Self::ImageInspect { .. } => "GET /images/{name}/json",
             Self::ImageList(_) => "GET /images/json",
             Self::ImageLoad { .. } => "POST /images/load",
+            Self::ImagePush(_) => "POST /images/{name}/push",
             Self::ImageRemove { .. } => "DELETE /images/{name}",
+            Self::ImageSearch(_) => "GET /images/search",
             Self::ImageTag { .. } => "POST /images/{name}/tag",
             Self::Info => "GET /info",
             Self::Ping => "GET /_ping",

@@ -6,6 +6,7 @@
 
 mod container;
 mod image;
+pub(crate) mod registry;
 
 use alloc::{borrow::ToOwned, boxed::Box, format, string::String};
 
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::container::{CONTAINER_FILTERS, detach_keys};
 use crate::{
-    Call, ContainerAttach, ContainerList, ContainerRemove, EventsQuery, ImageList,
+    AuthCheck, Call, ContainerAttach, ContainerList, ContainerRemove, EventsQuery, ImageInsert, ImageList,
     dialect::{Asked, Failure, Manner},
     json::{self, JsonError},
     model::Filters,
@@ -37,8 +38,8 @@ pub(crate) enum Body {
 /// What a request for a served endpoint brings after its head.
 pub(crate) fn body(route: Route, query: &Query) -> Body {
     match route {
-        Route::ContainerCreate => Body::Required,
-        Route::ContainerStart => Body::Optional,
+        Route::AuthCheck | Route::ContainerCreate => Body::Required,
+        Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
         _ => Body::None,
@@ -48,6 +49,7 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
 /// Gives the keys of a JSON body their proper case.
 pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
     match route {
+        Route::AuthCheck | Route::ImagePush => registry::spell(body),
         Route::ContainerCreate | Route::ContainerStart => container::spell(body),
         _ => {}
     }
@@ -57,6 +59,11 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
 pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) -> Result<Call, Failure> {
     let Asked { query, body } = asked;
     Ok(match route {
+        Route::AuthCheck => Call::AuthCheck(Box::new(AuthCheck {
+            login: registry::login(&body)?,
+            store: manner.login_stored,
+        })),
+        Route::AuthShow => Call::AuthShow,
         Route::ContainerAttach => Call::ContainerAttach(ContainerAttach {
             container: name,
             logs: query.flag("logs"),
@@ -111,7 +118,12 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             since: query.time("since")?,
             until: query.time("until")?,
         }),
-        Route::ImageCreate => image::create(&query)?,
+        Route::ImageCreate => image::create(&query, registry::auth(manner, &body)?)?,
+        Route::ImageInsert => Call::ImageInsert(ImageInsert {
+            image: name,
+            url: query.text("url").unwrap_or_default(),
+            path: query.text("path").unwrap_or_default(),
+        }),
         Route::ImageInspect => Call::ImageInspect { image: name },
         Route::ImageList => {
             let mut filters = filters(&query, image::IMAGE_FILTERS)?;
@@ -124,11 +136,13 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
         Route::ImageLoad => Call::ImageLoad {
             quiet: query.flag("quiet"),
         },
+        Route::ImagePush => Call::ImagePush(registry::push(name, &query, manner, &body)?),
         Route::ImageRemove => Call::ImageRemove {
             image: name,
             force: query.flag("force"),
             noprune: query.flag("noprune"),
         },
+        Route::ImageSearch => Call::ImageSearch(registry::search(&query, registry::auth(manner, &body)?)?),
         Route::ImageTag => Call::ImageTag {
             image: name,
             repository: query.text("repo").unwrap_or_default(),

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Call, Item, Refusal, Reply, decode,
+    Call, Item, Refusal, Reply, Secret, decode,
     dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
     framing::{FrameHeader, StreamKind},
     http::{Part, RequestHead},
@@ -37,6 +37,8 @@ pub(crate) struct Exchange {
     name: String,
     query: Query,
     content_type: Option<String>,
+    /// `X-Registry-Auth`; empty when it is not there.
+    registry_auth: Secret,
     /// Detach keys of an attach with standard input; empty otherwise.
     detach_keys: Vec<u8>,
     stream: Stream,
@@ -144,6 +146,7 @@ impl Exchange {
             name,
             query,
             content_type: head.headers.get("content-type").map(ToOwned::to_owned),
+            registry_auth: head.headers.get("x-registry-auth").unwrap_or_default().into(),
             detach_keys: Vec::new(),
             stream: Stream::None,
         })
@@ -202,6 +205,11 @@ impl Exchange {
                 _ => 204,
             }),
             Reply::NotModified => self.empty(304),
+            Reply::AuthChecked { status, identity_token } => {
+                let token = identity_token.expose();
+                self.json(200, &json!({"IdentityToken": token, "Status": status}))
+            }
+            Reply::AuthShown(login) => self.json(200, &login),
             Reply::ContainerCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
             Reply::ContainerExited { status_code } => self.json(200, &json!({"StatusCode": status_code})),
             Reply::ContainerList(list) => self.json(200, &list),
@@ -209,6 +217,7 @@ impl Exchange {
             Reply::Image(image) => self.json(200, &image),
             Reply::ImageList(list) => self.json(200, &list),
             Reply::ImageRemoved(steps) => self.json(200, &steps),
+            Reply::ImageSearch(found) => self.json(200, &found),
             Reply::Info(info) => self.json(200, &info),
             Reply::Version(version) => self.json(200, &version),
         }
@@ -281,6 +290,11 @@ impl Exchange {
 
     /// The JSON object of a gathered body; empty for none and for `null`.
     fn read_body(&self, body: &[u8]) -> Result<Map<String, Value>, Failure> {
+        let takes_login = matches!(self.route, Route::ImageCreate | Route::ImagePush | Route::ImageSearch);
+        if takes_login && !self.registry_auth.is_empty() {
+            // The header took the place of the body, which nobody reads beside it.
+            return Ok(decode::registry::header(self.registry_auth.expose()));
+        }
         match (decode::body(self.route, &self.query), self.route) {
             (decode::Body::None | decode::Body::Stream, _) => return Ok(Map::new()),
             // `{}` and the like were never looked at, whatever their type.
@@ -292,9 +306,18 @@ impl Exchange {
             (decode::Body::Required, _) if body.is_empty() => return Err(json::JsonError::Empty.into()),
             (decode::Body::Optional | decode::Body::Required, _) => {}
         }
+        self.read_json(body).map_err(|failure| match failure {
+            Failure::BadJson(error) if self.route == Route::ImagePush => Failure::BadLogin(error),
+            other => other,
+        })
+    }
+
+    fn read_json(&self, body: &[u8]) -> Result<Map<String, Value>, Failure> {
         let content_type = self.content_type.as_deref().unwrap_or_default();
         let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
-        if !media_type.trim().eq_ignore_ascii_case("application/json") {
+        // Logins were never asked for their type.
+        let is_login = matches!(self.route, Route::AuthCheck | Route::ImagePush);
+        if !is_login && !media_type.trim().eq_ignore_ascii_case("application/json") {
             return Err(Failure::ContentType(content_type.to_owned()));
         }
         let mut map = match json::parse(body)? {
@@ -521,7 +544,7 @@ fn progress_text(item: &Value) -> Option<String> {
 }
 
 /// What a JSON value is, as Go calls it.
-fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -61,6 +61,8 @@ extern crate self as gantry_core;
 pub mod framing;
 
 #[cfg(feature = "api")]
+mod base64;
+#[cfg(feature = "api")]
 mod buffer;
 #[cfg(feature = "api")]
 mod call;
@@ -99,19 +101,22 @@ mod reply;
 #[cfg(feature = "api")]
 mod route;
 #[cfg(feature = "api")]
+mod secret;
+#[cfg(feature = "api")]
 mod time;
 
 #[cfg(feature = "api")]
 pub use crate::{
     call::{
-        Call, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove, EventsQuery,
-        ImageImport, ImageList, Labels,
+        AuthCheck, Call, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove, EventsQuery,
+        ImageImport, ImageInsert, ImageList, ImagePull, ImagePush, ImageSearch, Labels, Login, RegistryAuth,
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},
     error::{Misuse, PeerError},
     limits::Limits,
-    refusal::{ImageUse, Refusal, StartFailure},
+    refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
     reply::{Item, Reply},
+    secret::Secret,
     time::Instant,
 };

@@ -11,6 +11,11 @@ use alloc::string::String;
 pub enum Refusal {
     /// A parameter cannot be used; the text names it and says why.
     BadParameter(String),
+    /// The registry does not take the login.
+    BadLogin {
+        /// What the registry said.
+        why: String,
+    },
     /// The container's name cannot be used.
     BadContainerName {
         /// As the client wrote it.
@@ -77,6 +82,20 @@ pub enum Refusal {
         /// As the client wrote it.
         reference: String,
     },
+    /// The registry does not have what is asked for, or does not show it to this client.
+    NotInRegistry {
+        /// Repository, with the tag or digest when it is the [manifest](RegistryLack::Manifest) that lacks.
+        reference: String,
+        /// What is not there.
+        lack: RegistryLack,
+        /// What the registry said.
+        why: String,
+    },
+    /// The name stands for something else than an image (`scratch`).
+    ReservedName {
+        /// As the client wrote it.
+        name: String,
+    },
     /// An id prefix fits several objects.
     AmbiguousId {
         /// As the client wrote it.
@@ -111,6 +130,17 @@ pub enum StartFailure {
     NotExecutable,
     /// Anything else (clients exit with 125, 128 in old ones).
     Other,
+}
+
+/// What a registry does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistryLack {
+    /// The right to read the repository, or the repository: it does not tell which.
+    Access,
+    /// The tag or digest.
+    Manifest,
+    /// The repository.
+    Repository,
 }
 
 /// Why an image cannot be removed. Ids are full ids.

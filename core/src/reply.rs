@@ -8,11 +8,20 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use bytes::Bytes;
 
-use crate::{driver::SourceId, framing::StreamKind, model, refusal::Refusal};
+use crate::{Secret, driver::SourceId, framing::StreamKind, model, refusal::Refusal};
 
 /// The answer to one [`Call`](crate::Call).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
+    /// `POST /auth`: the login is good.
+    AuthChecked {
+        /// The registry's words, `Login Succeeded` if it has none.
+        status: String,
+        /// Stands for the password from now on; empty when the registry gave none.
+        identity_token: Secret,
+    },
+    /// `GET /auth`.
+    AuthShown(model::StoredLogin),
     /// `POST /containers/create`.
     ContainerCreated {
         /// The new container's id, 64 hexadecimal digits.
@@ -37,6 +46,8 @@ pub enum Reply {
     ImageList(Vec<model::ImageSummary>),
     /// `DELETE /images/{name}`: what happened, in order.
     ImageRemoved(Vec<model::ImageRemoval>),
+    /// `GET /images/search`: what was found, best first.
+    ImageSearch(Vec<model::SearchResult>),
     /// `GET /info`.
     Info(Box<model::Info>),
     /// The state asked for is there already (start of a running container, stop of a stopped one).
@@ -61,7 +72,7 @@ pub enum Reply {
         /// The container has a terminal: the stream is raw.
         tty: bool,
     },
-    /// Opens the progress stream of an image import, load or pull; [`Item::Progress`] follows.
+    /// Opens the progress stream of an image import, insert, load, pull or push; [`Item::Progress`] follows.
     ProgressStream,
 }
 

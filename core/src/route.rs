@@ -85,7 +85,9 @@ impl Route {
     pub(crate) fn is_served(self) -> bool {
         matches!(
             self,
-            Self::ContainerAttach
+            Self::AuthCheck
+                | Self::AuthShow
+                | Self::ContainerAttach
                 | Self::ContainerCreate
                 | Self::ContainerInspect
                 | Self::ContainerKill
@@ -99,10 +101,13 @@ impl Route {
                 | Self::ContainerWait
                 | Self::Events
                 | Self::ImageCreate
+                | Self::ImageInsert
                 | Self::ImageInspect
                 | Self::ImageList
                 | Self::ImageLoad
+                | Self::ImagePush
                 | Self::ImageRemove
+                | Self::ImageSearch
                 | Self::ImageTag
                 | Self::Info
                 | Self::Ping

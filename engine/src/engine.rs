@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use gantry_core::{
-    Call, EventsQuery, Refusal, Reply,
+    Call, EventsQuery, ImagePull, Refusal, Reply,
     driver::{PipeId, TimerId},
     model::{Actor, Event},
 };
@@ -131,7 +131,7 @@ impl Engine {
             Call::ContainerWait { container } => self.container_wait(port, call, &container),
             Call::Events(query) => self.events_open(port, call, query),
             Call::ImageImport(request) => self.image_import(port, call, request),
-            Call::ImagePull { repository, tag } => {
+            Call::ImagePull(ImagePull { repository, tag, .. }) => {
                 let name = if tag.is_empty() {
                     repository
                 } else {
@@ -153,6 +153,10 @@ impl Engine {
             Call::Info => port.reply(call, Reply::Info(Box::new(self.info()))),
             Call::Ping => port.reply(call, Reply::Pong),
             Call::Version => port.reply(call, Reply::Version(Box::new(self.shared.version()))),
+            unsupported => port.reply(
+                call,
+                Reply::Refused(Refusal::NotSupported(unsupported.endpoint().to_owned())),
+            ),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::borrow::ToOwned;
 
-use crate::{Call, ImageImport, Refusal, dialect::Failure, query::Query};
+use crate::{Call, ImageImport, ImagePull, Refusal, RegistryAuth, dialect::Failure, query::Query};
 
 /// Whether an image is made from the request's body.
 pub(super) fn imports_body(query: &Query) -> bool {
@@ -10,12 +10,13 @@ pub(super) fn imports_body(query: &Query) -> bool {
 }
 
 /// The call of `POST /images/create`.
-pub(super) fn create(query: &Query) -> Result<Call, Failure> {
+pub(super) fn create(query: &Query, auth: RegistryAuth) -> Result<Call, Failure> {
     if let Some(repository) = query.text("fromImage") {
-        return Ok(Call::ImagePull {
+        return Ok(Call::ImagePull(ImagePull {
             repository,
             tag: query.text("tag").unwrap_or_default(),
-        });
+            auth,
+        }));
     }
     let Some(source) = query.text("fromSrc") else {
         let why = "neither fromImage nor fromSrc is given".to_owned();

@@ -208,6 +208,10 @@ pub(crate) struct Manner {
     pub(crate) event_lines: bool,
     /// Start reads a host configuration from its body.
     pub(crate) start_configures: bool,
+    /// The daemon keeps the login of `POST /auth`, and uses it for requests without one.
+    pub(crate) login_stored: bool,
+    /// A push may name a registry beside the repository.
+    pub(crate) push_names_registry: bool,
     /// A tag that another image has is moved without being forced.
     pub(crate) tag_moves: bool,
 }
@@ -221,6 +225,8 @@ impl Manner {
         load_talks: true,
         event_lines: true,
         start_configures: false,
+        login_stored: false,
+        push_names_registry: false,
         tag_moves: true,
     };
 }

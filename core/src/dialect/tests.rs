@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    ImageUse, Refusal, StartFailure,
+    ImageUse, Refusal, RegistryLack, StartFailure,
     json::JsonError,
     model,
     query::{BadNumber, QueryError},
@@ -217,6 +217,10 @@ fn answers(route: Route) -> Vec<Answer> {
     };
     let done = |status| vec![Answer { status, body: None }];
     match route {
+        Route::AuthCheck => {
+            let reply = |status| json!({"IdentityToken": "x", "Status": status});
+            [reply("Login Succeeded"), reply("")].map(ok).concat()
+        }
         Route::ContainerInspect => ok(script::<model::Container>("container")),
         Route::ContainerList => {
             let mut list = ok(script::<Vec<model::ContainerSummary>>("containers"));
@@ -230,6 +234,7 @@ fn answers(route: Route) -> Vec<Answer> {
         Route::ImageInspect => ok(script::<model::Image>("image")),
         Route::ImageList => ok(script::<Vec<model::ImageSummary>>("images")),
         Route::ImageRemove => ok(script::<Vec<model::ImageRemoval>>("removed")),
+        Route::ImageSearch => ok(script::<Vec<model::SearchResult>>("found")),
         Route::ImageTag => done(201),
         Route::Info => ok(script::<model::Info>("info")),
         Route::Version => ok(script::<model::Version>("version")),
@@ -250,6 +255,10 @@ fn stream_items(route: Route) -> Vec<Value> {
                 json!({"status": "x", "progressDetail": {"total": 1}}),
             ]
         }
+        Route::ImageInsert | Route::ImagePush => vec![
+            json!({"status": "x", "progressDetail": {"total": 1}}),
+            json!({"aux": {"Tag": "x"}}),
+        ],
         _ => Vec::new(),
     }
 }
@@ -259,8 +268,10 @@ fn odd_request() -> Asked {
     let mut query = Query::default();
     for (name, value) in [
         ("detachKeys", "a"),
+        ("fromImage", "x"),
         ("filters", r#"{"nope":["x"],"status":["running"]}"#),
         ("limit", "abc"),
+        ("registry", "http://host:5000/v1/"),
         ("since", "abc"),
         ("t", "abc"),
     ] {
@@ -279,6 +290,7 @@ fn failures() -> Vec<Failure> {
     let text = || "0123456789abcdef".to_owned();
     let refusals = [
         Refusal::BadParameter(text()),
+        Refusal::BadLogin { why: text() },
         Refusal::BadContainerName { name: text() },
         Refusal::BadReference {
             reference: text(),
@@ -331,6 +343,22 @@ fn failures() -> Vec<Failure> {
         Refusal::NoConfig,
         Refusal::NoSuchContainer { name: text() },
         Refusal::NoSuchImage { reference: text() },
+        Refusal::NotInRegistry {
+            reference: text(),
+            lack: RegistryLack::Access,
+            why: text(),
+        },
+        Refusal::NotInRegistry {
+            reference: text(),
+            lack: RegistryLack::Manifest,
+            why: text(),
+        },
+        Refusal::NotInRegistry {
+            reference: text(),
+            lack: RegistryLack::Repository,
+            why: text(),
+        },
+        Refusal::ReservedName { name: text() },
         Refusal::AmbiguousId { prefix: text() },
         Refusal::TagInUse {
             reference: text(),
@@ -361,6 +389,7 @@ fn failures() -> Vec<Failure> {
         Failure::BadFilters(text()),
         Failure::UnknownFilter(text()),
         Failure::BadJson(JsonError::Cut),
+        Failure::BadLogin(JsonError::Cut),
         Failure::ContentType(text()),
         Failure::NoStream,
         Failure::BodyAtStart,
@@ -510,6 +539,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "HostConfig",
         "Id",
         "IndexServerAddress",
+        "IdentityToken",
         "Mounts",
         "NetworkSettings",
         "Networks",
@@ -518,8 +548,15 @@ fn any_json() -> impl Strategy<Value = Value> {
         "Ports",
         "RepoTags",
         "State",
+        "Status",
         "VolumesFrom",
+        "aux",
+        "description",
+        "is_automated",
+        "name",
+        "password",
         "status",
+        "username",
         "x",
     ]);
     let leaf = prop_oneof![

@@ -6,10 +6,28 @@ use crate::route::Route;
 pub(super) const CHANGES: &[Change] = &[
     Change {
         bullet: 1,
-        routes: &[Route::ImageCreate],
+        routes: &[],
         what: "answer changes from a hijacked raw stream to a stream of JSON objects (status, progress …",
         source: Source::History,
         effects: &[Effect::Switch(progress_was_text)],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ImageInsert],
+        what: "answer changes from a raw stream to a stream of JSON objects",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "said by item 1 for every progress",
+        }],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ImagePush],
+        what: "answer changes from a hijacked raw stream to a stream of JSON objects",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "said by item 1 for every progress",
+        }],
     },
     Change {
         bullet: 4,
@@ -38,6 +56,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "tag added (seed v1.0 doc has only repo and force)",
         source: Source::Documents,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 8,
+        routes: &[Route::ImagePush],
+        what: "registry removed (seed v1.0 doc lists it)",
+        source: Source::Documents,
+        effects: &[Effect::Switch(registry_beside_the_repository)],
     },
     Change {
         bullet: 9,
@@ -88,11 +113,32 @@ pub(super) const CHANGES: &[Change] = &[
             why: "the reference document of v1.0 has it, and so have daemons",
         }],
     },
+    Change {
+        bullet: 19,
+        routes: &[Route::ImageInsert],
+        what: "url and path are listed as parameters (only in the example target before)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 20,
+        routes: &[Route::AuthCheck],
+        what: "Content-Type text/plain shown in the answer",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "the answer is JSON at every version; see item 4 of v1.2",
+        }],
+    },
 ];
 
 /// In v1.0 the connection left HTTP, and progress was lines of text.
 fn progress_was_text(manner: &mut Manner) {
     manner.json_progress = false;
+}
+
+/// `registry` said where to push to, whatever the repository.
+fn registry_beside_the_repository(manner: &mut Manner) {
+    manner.push_names_registry = true;
 }
 
 fn tag_was_200(answer: &mut Answer) {

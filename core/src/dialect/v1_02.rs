@@ -1,15 +1,47 @@
 //! API v1.2. Sources: the Engine API version history, section "v1.2", and the documents of v1.1 and v1.2.
 
-use super::{Answer, Change, Effect, Source, why};
+use super::{Answer, Change, Effect, Manner, Source, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::ImagePush],
+        what: "client sends its auth configuration as a JSON body with each push",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "a body stands for the header at every version, as with genuine daemons",
+        }],
+    },
     Change {
         bullet: 2,
         routes: &[Route::AuthShow],
         what: "deprecated; gone from the document",
         source: Source::History,
         effects: &[Effect::RemovesRoute],
+    },
+    Change {
+        bullet: 3,
+        routes: &[],
+        what: "login only checks the credentials and no longer stores them on the server",
+        source: Source::History,
+        effects: &[Effect::Switch(login_was_stored)],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::AuthCheck],
+        what: "answer body with Status (only in this document until v1.23)",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "clients of every version read it, and genuine daemons sent it",
+        }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::AuthCheck],
+        what: "401 and 403 added (only in this document)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
         bullet: 6,
@@ -70,4 +102,9 @@ fn removal_said_nothing(answer: &mut Answer) {
         status: 204,
         body: None,
     };
+}
+
+/// The daemon was the one that logged in, and pulled and pushed for everybody.
+fn login_was_stored(manner: &mut Manner) {
+    manner.login_stored = true;
 }

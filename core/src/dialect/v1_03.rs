@@ -49,6 +49,15 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 9,
+        routes: &[Route::AuthCheck],
+        what: "answer shown without a body, Content-Type text/plain; 401 and 403 no longer listed",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "clients of every version read the body, and genuine daemons sent it",
+        }],
+    },
+    Change {
         bullet: 11,
         routes: &[Route::Info],
         what: "EventsListeners (string), LXCVersion, KernelVersion added",

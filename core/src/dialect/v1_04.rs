@@ -80,6 +80,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 14,
+        routes: &[Route::AuthCheck],
+        what: "serveraddress added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 15,
         routes: &[Route::Info],
         what: "IPv4Forwarding added; EventsListeners, LXCVersion, KernelVersion no longer shown",

@@ -15,6 +15,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 2,
+        routes: &[Route::ImagePush],
+        what: "auth configuration moves from the body to X-Registry-Auth",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "either is taken at every version, and the header wins, as with genuine daemons",
+        }],
+    },
+    Change {
         bullet: 3,
         routes: &[Route::ContainerList],
         what: "Ports changes from a string to an array of PrivatePort, PublicPort, Type",

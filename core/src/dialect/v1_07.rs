@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use serde_json::Value;
 
-use super::{Answer, Change, Effect, Source, why};
+use super::{Answer, Change, Effect, Source, elements, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -27,6 +27,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "no status list any more (v1.7-v1.24)",
         source: Source::Documents,
         effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ImageSearch],
+        what: "keys become lower case and new: name, description, is_official, is_trusted, star_count",
+        source: Source::Documents,
+        effects: &[Effect::Lower(name_and_description)],
     },
     Change {
         bullet: 5,
@@ -118,4 +125,16 @@ fn one_entry_per_tag(answer: &mut Answer) {
         }
     }
     *images = entries;
+}
+
+/// Of what registries know, images had `Name` and `Description`.
+fn name_and_description(answer: &mut Answer) {
+    for found in elements(answer) {
+        let kept = [
+            ("Name", found.remove("name")),
+            ("Description", found.remove("description")),
+        ];
+        let kept = kept.into_iter().filter_map(|(key, value)| Some((key.into(), value?)));
+        *found = kept.collect();
+    }
 }

@@ -21,6 +21,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::LowerItem(no_progress_detail)],
     },
     Change {
+        bullet: 4,
+        routes: &[Route::ImageInsert],
+        what: "progressDetail added",
+        source: Source::History,
+        effects: &[Effect::LowerItem(no_progress_detail)],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ImagePush],
+        what: "progressDetail added",
+        source: Source::History,
+        effects: &[Effect::LowerItem(no_progress_detail)],
+    },
+    Change {
         bullet: 7,
         routes: &[Route::ContainerCreate],
         what: "name listed again, must match /?[a-zA-Z0-9_-]+",

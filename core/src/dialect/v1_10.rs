@@ -26,6 +26,22 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 4,
+        routes: &[Route::ImagePush],
+        what: "tag added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::ImagePush],
+        what: "private registry: host and port are part of the image name in the path",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "names held registries at every version",
+        }],
+    },
+    Change {
         bullet: 6,
         routes: &[Route::ContainerCreate],
         what: "Dns, VolumesFrom and CpuShares leave the example; NetworkDisabled appears",

@@ -70,4 +70,11 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::Documents,
         effects: &[Effect::None { why: why::EXTRA }],
     },
+    Change {
+        bullet: 10,
+        routes: &[Route::AuthCheck],
+        what: "no Content-Type shown in the answer",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
 ];

@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use serde_json::Value;
 
-use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, why};
+use super::{Answer, Asked, Change, Effect, Source, body, elements, into_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -20,6 +20,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "keys become CamelCase (history; the documents showed CamelCase before)",
         source: Source::History,
         effects: &[Effect::Lower(id_was_in_capitals)],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::ImageSearch],
+        what: "is_trusted renamed to is_automated",
+        source: Source::History,
+        effects: &[Effect::Lower(automated_was_trusted)],
     },
     Change {
         bullet: 5,
@@ -125,4 +132,12 @@ fn old_names(asked: &mut Asked) {
         asked.body.insert("VolumesFrom".into(), names.into());
     }
     into_host_config(asked, &["Dns", "VolumesFrom"]);
+}
+
+fn automated_was_trusted(answer: &mut Answer) {
+    for found in elements(answer) {
+        if let Some(automated) = found.remove("is_automated") {
+            found.insert("is_trusted".into(), automated);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! API v1.14. Sources: the Engine API version history, section "v1.14", and the documents of v1.13 and v1.14.
 
-use super::{Change, Effect, Source, why};
+use alloc::format;
+
+use super::{Asked, Change, Effect, Source, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -30,9 +32,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageCreate],
         what: "registry removed",
         source: Source::Documents,
-        effects: &[Effect::None {
-            why: "the repository holds the registry",
-        }],
+        effects: &[Effect::Lift(registry_beside_the_repository)],
     },
     Change {
         bullet: 5,
@@ -72,3 +72,18 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::PROSE }],
     },
 ];
+
+/// `registry` (`host:port`, or the address of one) says where to pull `fromImage` from.
+fn registry_beside_the_repository(asked: &mut Asked) {
+    let Some(registry) = asked.query.text("registry") else {
+        return;
+    };
+    let (_, host) = registry.split_once("://").unwrap_or(("", &registry));
+    let (host, _) = host.split_once('/').unwrap_or((host, ""));
+    if let Some(repository) = asked.query.text("fromImage")
+        && !host.is_empty()
+        && !repository.starts_with(&format!("{host}/"))
+    {
+        asked.query.set("fromImage", &format!("{host}/{repository}"));
+    }
+}

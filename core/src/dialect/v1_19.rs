@@ -79,6 +79,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 13,
+        routes: &[Route::ImageSearch],
+        what: "is_trusted shown beside is_automated, in this document only",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["[].is_trusted"])],
+    },
+    Change {
         bullet: 15,
         routes: &[Route::Events],
         what: "events attach, commit, copy, rename, resize, top listed",
@@ -126,6 +133,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "each event ends with a line feed",
         source: Source::Daemons,
         effects: &[Effect::Switch(events_ran_together)],
+    },
+    Change {
+        bullet: 23,
+        routes: &[Route::AuthCheck],
+        what: "a login about which the registry says nothing is 200 instead of 204",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(silent_login_was_204)],
     },
 ];
 
@@ -197,6 +211,7 @@ fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::NoSuchContainer { name } => Words::new(404, format!("no such id: {name}")),
         Refusal::NoSuchImage { reference } => match route {
             Route::ContainerCreate => Words::new(404, missing(reference)),
+            Route::ImagePush => Words::new(404, format!("Repository does not exist: {reference}")),
             Route::ImageTag => Words::new(404, format!("could not find image: no such id: {reference}")),
             _ => Words::new(404, format!("No such image: {reference}")),
         },
@@ -280,5 +295,16 @@ fn image_in_use(usage: &ImageUse) -> alloc::string::String {
                 short(image)
             )
         }
+    }
+}
+
+/// The documents list 204 without saying when: daemons answered it when the registry had nothing to say.
+fn silent_login_was_204(answer: &mut Answer) {
+    let is_silent = |body: &Value| body.get("Status").and_then(Value::as_str) == Some("");
+    if answer.body.as_ref().is_some_and(is_silent) {
+        *answer = Answer {
+            status: 204,
+            body: None,
+        };
     }
 }

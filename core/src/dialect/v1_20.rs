@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Change, Effect, Failure, Source, Words, body, why};
+use super::{Answer, Change, Effect, Failure, Source, Words, body, elements, why};
 use crate::refusal::Refusal;
 use crate::route::Route;
 
@@ -69,6 +69,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 15,
+        routes: &[Route::ImageSearch],
+        what: "is_trusted no longer shown",
+        source: Source::Documents,
+        effects: &[Effect::Lower(trusted_beside_automated)],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::Events],
         what: "image events import, pull, push, tag listed",
@@ -121,4 +128,13 @@ fn limits_in_config(answer: &mut Answer) {
 fn kill_of_a_stopped_container_was_done(failure: &Failure, _: Route) -> Option<Words> {
     let stopped = matches!(failure, Failure::Refused(Refusal::ContainerNotRunning { .. }));
     stopped.then(|| Words::new(204, ""))
+}
+
+/// Both names stand in the document of v1.19.
+fn trusted_beside_automated(answer: &mut Answer) {
+    for found in elements(answer) {
+        if let Some(automated) = found.get("is_automated").cloned() {
+            found.insert("is_trusted".into(), automated);
+        }
+    }
 }

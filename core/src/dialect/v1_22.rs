@@ -52,7 +52,7 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 8,
-        routes: &[Route::ImageCreate],
+        routes: &[Route::ImageCreate, Route::ImagePush],
         what: "X-Registry-Auth may hold a registrytoken",
         source: Source::History,
         effects: &[Effect::None { why: why::PROSE }],
@@ -66,7 +66,7 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 10,
-        routes: &[Route::ImageCreate],
+        routes: &[Route::ImageCreate, Route::ImagePush],
         what: "closing the connection cancels the transfer",
         source: Source::History,
         effects: &[Effect::None { why: why::DAEMON }],
@@ -184,6 +184,13 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::Documents,
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
+    Change {
+        bullet: 40,
+        routes: &[Route::ImagePush],
+        what: "the digest of what was pushed is told",
+        source: Source::Daemons,
+        effects: &[Effect::LowerItem(no_digest)],
+    },
 ];
 
 /// `native`: namespaces and control groups without LXC, which is what the name meant.
@@ -201,4 +208,9 @@ fn no_detach_keys(asked: &mut Asked) {
 /// stay: daemons sent them at every version, and docker CLI 28 takes the exit code from there whatever version it speaks.
 fn old_events(item: &mut Value) -> bool {
     item.get("status").is_some()
+}
+
+/// Older clients do not know `aux`, and print an empty line for a message with nothing else.
+fn no_digest(item: &mut Value) -> bool {
+    item.get("aux").is_none()
 }

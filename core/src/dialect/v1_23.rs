@@ -3,12 +3,12 @@
 use alloc::{format, string::String};
 use serde_json::{Value, json};
 
-use super::wording::{container_name, content_type, number, with_tag};
+use super::wording::{container_name, content_type, number, reserved, with_tag};
 use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
 use crate::route::Route;
 use crate::{
     decode::CONTAINER_FILTERS,
-    refusal::{ImageUse, Refusal, StartFailure},
+    refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
 };
 
 pub(super) const CHANGES: &[Change] = &[
@@ -62,6 +62,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 13,
+        routes: &[Route::AuthCheck],
+        what: "IdentityToken added; body shown again",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["IdentityToken"])],
+    },
+    Change {
         bullet: 14,
         routes: &[Route::ContainerCreate],
         what: "with Hostname and Domainname both set the hostname is Hostname alone",
@@ -98,10 +105,17 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 24,
-        routes: &[Route::ImageCreate],
+        routes: &[Route::ImageCreate, Route::ImagePush],
         what: "token key in X-Registry-Auth is identitytoken (v1.22: registrytoken)",
         source: Source::Documents,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::AuthCheck],
+        what: "email no longer shown",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
     },
     Change {
         bullet: 27,
@@ -132,6 +146,33 @@ pub(super) const CHANGES: &[Change] = &[
         bullet: 31,
         routes: &[Route::Info],
         what: "example keys change: +CgroupDriver, +KernelMemory",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 36,
+        routes: &[Route::AuthCheck],
+        what: "response kind empty becomes json",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 37,
+        routes: &[Route::AuthCheck],
+        what: "example keys change: -email",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 38,
+        routes: &[Route::AuthCheck],
+        what: "example keys change: +Status, +IdentityToken",
         source: Source::Documents,
         effects: &[Effect::None {
             why: "said by an earlier item",
@@ -294,6 +335,9 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
     };
     Some(match refusal {
         Refusal::BadParameter(why) => Words::new(500, why.as_str()),
+        Refusal::BadLogin { .. } if route == Route::AuthCheck => {
+            Words::new(401, "Wrong login/password, please try again")
+        }
         Refusal::BadContainerName { name } => Words::new(500, container_name(name)),
         Refusal::BadReference { reference, why } => match route {
             Route::ContainerCreate | Route::ImageRemove => {
@@ -344,9 +388,24 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::NoSuchImage { reference } if route == Route::ImageInspect => {
             Words::new(404, format!("No such image: {reference}"))
         }
+        Refusal::NoSuchImage { reference } if route == Route::ImagePush => {
+            Words::new(404, format!("Repository does not exist: {reference}"))
+        }
         Refusal::NoSuchImage { reference } if route == Route::ImageTag => {
             Words::new(404, format!("no such id: {reference}"))
         }
+        Refusal::NotInRegistry {
+            reference,
+            lack: RegistryLack::Manifest,
+            ..
+        } => {
+            let whole = with_tag(reference);
+            let split = whole.split_once('@').or_else(|| whole.rsplit_once(':'));
+            let (repository, tag) = split.unwrap_or((reference, "latest"));
+            Words::new(404, format!("Tag {tag} not found in repository {repository}"))
+        }
+        Refusal::NotInRegistry { reference, .. } => Words::new(404, format!("Error: image {reference} not found")),
+        Refusal::ReservedName { name } => Words::new(500, reserved(name)),
         Refusal::StartFailed { cause, message, .. } => match cause {
             // Clients of the time tell 126 and 127 from 125 by how the text begins. Daemons took the status from the
             // text as well, and "not found" in it made it 404.

@@ -50,6 +50,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Reword(no_command_was_500)],
     },
     Change {
+        bullet: 8,
+        routes: &[Route::ImageSearch],
+        what: "filters added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 9,
         routes: &[Route::Events],
         what: "reload event on daemon configuration reload",
@@ -97,6 +104,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "force removed",
         source: Source::History,
         effects: &[Effect::Switch(tags_stayed)],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::ImageSearch],
+        what: "limit added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
         bullet: 17,

@@ -11,7 +11,7 @@ use alloc::{
 use crate::{
     json::JsonError,
     query::{BadNumber, QueryError},
-    refusal::{ImageUse, Refusal, StartFailure},
+    refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
     route::Route,
 };
 
@@ -24,10 +24,12 @@ pub(crate) enum Failure {
     BadNumber(BadNumber),
     /// `filters` cannot be read; the text says why.
     BadFilters(String),
-    /// A filter that the endpoint does not have.
+    /// A filter that the endpoint does not have, or `name=value` when it is the value that it does not.
     UnknownFilter(String),
     /// The JSON body cannot be read.
     BadJson(JsonError),
+    /// The login in the body of a push cannot be read.
+    BadLogin(JsonError),
     /// The body's Content-Type (empty when missing) is not JSON.
     ContentType(String),
     /// Logs of neither standard output nor standard error.
@@ -102,6 +104,7 @@ impl Failure {
             Self::BadFilters(why) => Words::new(500, why.as_str()),
             Self::UnknownFilter(name) => Words::new(400, format!("Invalid filter '{name}'")),
             Self::BadJson(error) => Words::new(500, error.to_string()),
+            Self::BadLogin(error) => Words::new(400, format!("Bad parameters and missing X-Registry-Auth: {error}")),
             Self::ContentType(found) => Words::new(400, content_type(found)),
             Self::NoStream => Words::new(400, "Bad parameters: you must choose at least one stream"),
             Self::BodyAtStart => Words::new(
@@ -160,9 +163,14 @@ pub(super) fn short(id: &str) -> &str {
 fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
     match refusal {
         Refusal::BadParameter(why) => Words::new(400, why.as_str()),
+        Refusal::BadLogin { why } => {
+            let is_check = route == Some(Route::AuthCheck);
+            Words::new(if is_check { 401 } else { 500 }, why.as_str())
+        }
         Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
         Refusal::BadReference { reference, why } => {
-            let status = if route == Some(Route::ImageTag) { 500 } else { 400 };
+            let late = matches!(route, Some(Route::ImagePush | Route::ImageTag));
+            let status = if late { 500 } else { 400 };
             Words::new(status, bad_reference(reference, why, route))
         }
         Refusal::BadSignal { signal } => Words::new(400, format!("Invalid signal: {signal}")),
@@ -204,7 +212,13 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             404,
             format!("no such image: {reference}: No such image: {}", with_tag(reference)),
         ),
+        Refusal::NoSuchImage { reference } if route == Some(Route::ImagePush) => Words::new(
+            404,
+            format!("An image does not exist locally with the tag: {reference}"),
+        ),
         Refusal::NoSuchImage { reference } => Words::new(404, format!("No such image: {}", with_tag(reference))),
+        Refusal::NotInRegistry { reference, lack, why } => Words::new(404, not_in_registry(reference, *lack, why)),
+        Refusal::ReservedName { name } => Words::new(403, reserved(name)),
         Refusal::AmbiguousId { prefix } => {
             Words::new(500, format!("Multiple IDs found with provided prefix: {prefix}"))
         }
@@ -253,6 +267,21 @@ fn bad_reference(reference: &str, why: &str, route: Option<Route>) -> String {
     } else {
         text
     }
+}
+
+fn not_in_registry(reference: &str, lack: RegistryLack, why: &str) -> String {
+    match lack {
+        RegistryLack::Access => format!(
+            "pull access denied for {reference}, repository does not exist or may require 'docker login': {why}"
+        ),
+        RegistryLack::Manifest => format!("manifest for {reference} not found: {why}"),
+        RegistryLack::Repository => format!("repository {reference} not found: {why}"),
+    }
+}
+
+/// The words of every version for a reserved name.
+pub(super) fn reserved(name: &str) -> String {
+    format!("'{name}' is a reserved name")
 }
 
 pub(super) fn tag_in_use(reference: &str, holder: &str) -> String {

@@ -4,6 +4,8 @@ use alloc::{collections::BTreeMap, string::String};
 
 use serde::{Deserialize, Serialize};
 
+use super::Pushed;
+
 /// Something that happened, as `GET /events` tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -62,6 +64,9 @@ pub struct Progress {
     /// Layer or object that the line is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// What a push has made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aux: Option<Pushed>,
     /// The work failed; this is the last message. `errorDetail` is made from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

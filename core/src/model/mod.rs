@@ -10,6 +10,7 @@ mod filters;
 mod image;
 mod network;
 mod null;
+mod registry;
 mod system;
 mod timestamp;
 
@@ -22,6 +23,7 @@ pub use self::{
     filters::Filters,
     image::{GraphDriver, Image, ImageRemoval, ImageSummary, RootFs},
     network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},
+    registry::{Pushed, SearchResult, StoredLogin},
     system::{IndexConfig, Info, PluginNames, RegistryConfig, Version},
     timestamp::{Timestamp, TimestampError},
 };

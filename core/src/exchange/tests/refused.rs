@@ -10,7 +10,7 @@ use alloc::{
 };
 
 use super::{super::*, ID, PLAIN, begin, call, content_type, text};
-use crate::{ImageUse, StartFailure};
+use crate::{ImageUse, RegistryLack, StartFailure};
 
 #[test]
 fn refused_requests() {
@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 49);
+    assert_eq!(count, 69);
 }
 
 #[test]
@@ -103,7 +103,13 @@ fn refusals_are_worded_as_in_their_time() {
         name: name(),
         holder: id(),
     };
+    let lack = |reference: &str, lack| Refusal::NotInRegistry {
+        reference: reference.to_owned(),
+        lack,
+        why: "W".to_owned(),
+    };
     let create = "POST /containers/create";
+    let (pull, push) = ("POST /images/create?fromImage=x", "POST /images/x/push");
     let kill = "POST /containers/N/kill";
     let rows: Vec<(&str, &str, Refusal, u16, String)> = vec![
         ("1.18", "GET /containers/N/json", missing(), 404, "no such id: N".into()),
@@ -196,6 +202,35 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.24", "POST /images/x/tag?repo=B",
          Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
          "invalid reference format: repository name must be lowercase".into()),
+        ("1.24", "POST /auth", Refusal::BadLogin { why: "unauthorized: no".into() }, 401, "unauthorized: no".into()),
+        ("1.23", "POST /auth", Refusal::BadLogin { why: "unauthorized: no".into() }, 401, "unauthorized: no".into()),
+        ("1.22", "POST /auth", Refusal::BadLogin { why: "unauthorized: no".into() }, 401,
+         "Wrong login/password, please try again".into()),
+        ("1.0", "POST /auth", Refusal::BadLogin { why: "unauthorized: no".into() }, 401,
+         "Wrong login/password, please try again".into()),
+        ("1.24", pull, Refusal::BadLogin { why: "unauthorized: no".into() }, 500, "unauthorized: no".into()),
+        ("1.22", push, Refusal::BadLogin { why: "unauthorized: no".into() }, 500, "unauthorized: no".into()),
+        ("1.24", push, no_image("x"), 404, "An image does not exist locally with the tag: x".into()),
+        ("1.22", push, no_image("x"), 404, "Repository does not exist: x".into()),
+        ("1.0", push, no_image("x"), 404, "Repository does not exist: x".into()),
+        ("1.11", "POST /images/x/insert", no_image("x"), 404, "No such image: x".into()),
+        ("1.24", "POST /images/B/push",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "invalid reference format: repository name must be lowercase".into()),
+        ("1.24", push, Refusal::BadReference { reference: "x".into(), why: "invalid tag format" }, 500,
+         "invalid tag format".into()),
+        ("1.24", pull, lack("h:5/x", RegistryLack::Access), 404,
+         "pull access denied for h:5/x, repository does not exist or may require 'docker login': W".into()),
+        ("1.24", pull, lack("h:5/x:v", RegistryLack::Manifest), 404, "manifest for h:5/x:v not found: W".into()),
+        ("1.23", pull, lack("h:5/x", RegistryLack::Repository), 404, "repository h:5/x not found: W".into()),
+        ("1.22", pull, lack("h:5/x", RegistryLack::Access), 404, "Error: image h:5/x not found".into()),
+        ("1.22", pull, lack("h:5/x:v", RegistryLack::Manifest), 404, "Tag v not found in repository h:5/x".into()),
+        ("1.22", pull, lack("h:5/x", RegistryLack::Manifest), 404, "Tag latest not found in repository h:5/x".into()),
+        ("1.0", pull, lack("x@sha256:ab", RegistryLack::Manifest), 404,
+         "Tag sha256:ab not found in repository x".into()),
+        ("1.0", pull, lack("x", RegistryLack::Repository), 404, "Error: image x not found".into()),
+        ("1.24", pull, Refusal::ReservedName { name: "scratch".into() }, 403, "'scratch' is a reserved name".into()),
+        ("1.22", pull, Refusal::ReservedName { name: "scratch".into() }, 500, "'scratch' is a reserved name".into()),
         ("1.24", "POST /images/create?fromImage=x", Refusal::NotSupported("pull".into()), 501, "gantry does not support pull yet".into()),
     ];
     for (version, request, refusal, status, message) in rows {

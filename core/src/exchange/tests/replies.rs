@@ -31,6 +31,10 @@ fn statuses() {
         ("DELETE", "/v1.24/containers/x", 204),
         ("POST", "/v1.24/containers/x/resize?h=1&w=1", 200),
         ("POST", "/v1.24/containers/x/wait", 200),
+        ("GET", "/v1.1/auth", 200),
+        ("POST", "/v1.11/images/x/insert", 200),
+        ("POST", "/v1.24/images/x/push", 200),
+        ("GET", "/v1.24/images/search", 200),
     ];
     for (method, target, status) in rows {
         assert_eq!(exchange(method, target).0.status, status, "{method} {target}");

@@ -1,12 +1,15 @@
 //! Requests of every era and the calls they become.
 
-use alloc::{borrow::ToOwned, format, string::String, vec};
+use alloc::{borrow::ToOwned, format, vec};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{super::*, answer, begin, call};
-use crate::{ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, decode::Body, model};
+use super::{super::*, answer, begin, begin_with, call};
+use crate::{
+    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, ImagePull, RegistryAuth,
+    decode::Body, model,
+};
 
 #[test]
 fn answers_without_a_call() {
@@ -392,10 +395,11 @@ fn requests_become_calls() {
             "POST",
             "/v1.0/images/create?fromImage=a&fromSrc=",
             "",
-            Call::ImagePull {
+            Call::ImagePull(ImagePull {
                 repository: "a".into(),
-                tag: String::new(),
-            },
+                auth: RegistryAuth::Stored,
+                ..Default::default()
+            }),
         ),
         (
             "kill",
@@ -458,6 +462,11 @@ fn filters_and_lists() {
 #[test]
 fn bodies_are_used() {
     let rows = [
+        ("POST", "/auth", Body::Required),
+        ("GET", "/v1.1/auth", Body::None),
+        ("POST", "/images/x/push", Body::Optional),
+        ("POST", "/v1.11/images/x/insert", Body::None),
+        ("GET", "/images/search", Body::None),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),
         ("POST", "/images/load", Body::Stream),
@@ -482,12 +491,14 @@ proptest! {
     fn no_request_panics(
         method in "GET|POST|PUT|DELETE|HEAD|X",
         version in "|/v1\\.[0-9]{1,2}|/v[0-9.]{0,6}",
-        path in "/(containers|images)/(json|create|load|[a-z/:%0-9.]{0,12})(/(json|start|attach|logs|tag|resize))?|.{0,30}",
-        query in "(\\?(h|w|t|since|filters|fromSrc|size|stdout|limit)=.{0,8}(&[a-z]{0,4}=.{0,4})?)?",
-        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd)\":.{0,12}\\}?)|.{0,8}",
+        path in "/(containers|images|auth)/(json|create|load|search|getCache|[a-z/:%0-9.]{0,12})(/(json|start|attach|logs|tag|resize|push|insert))?|/auth|.{0,30}",
+        query in "(\\?(h|w|t|since|filters|fromSrc|fromImage|registry|size|stdout|limit)=.{0,8}(&[a-z]{0,4}=.{0,4})?)?",
+        auth in "|e30=|eyJ1c2VybmFtZSI6InUifQ==|[A-Za-z0-9+/=]{0,12}|.{0,8}",
+        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd|Id|username|password)\":.{0,12}\\}?)|.{0,8}",
     ) {
         let target = format!("{version}{path}{query}");
-        if let Ok(mut exchange) = begin(&method, &target, Some("application/json"))
+        let headers = [("Content-Type", "application/json"), ("X-Registry-Auth", &*auth)];
+        if let Ok(mut exchange) = begin_with(&method, &target, &headers)
             && let Ok(call) = exchange.call(body.as_bytes())
         {
             let (response, _) = answer(&mut exchange, &call);
