@@ -13,7 +13,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String};
 
 pub use self::{
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
-    image::{ImageImport, ImageList},
+    image::{ImageCached, ImageImport, ImageList},
     registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
 };
@@ -81,6 +81,8 @@ pub enum Call {
     },
     /// `GET /events`.
     Events(EventsQuery),
+    /// `POST /images/getCache` (below v1.8): the image that a build step has made before.
+    ImageCached(Box<ImageCached>),
     /// `POST /images/create` with `fromSrc`. With `source` = `-` a tar stream follows as the request body.
     ImageImport(ImageImport),
     /// `POST /images/{name}/insert` (below v1.12).
@@ -149,6 +151,7 @@ impl Call {
             Self::ContainerStop { .. } => "POST /containers/{id}/stop",
             Self::ContainerWait { .. } => "POST /containers/{id}/wait",
             Self::Events(_) => "GET /events",
+            Self::ImageCached(_) => "POST /images/getCache",
             Self::ImageImport(_) | Self::ImagePull(_) => "POST /images/create",
             Self::ImageInsert(_) => "POST /images/{name}/insert",
             Self::ImageInspect { .. } => "GET /images/{name}/json",

@@ -38,7 +38,7 @@ pub(crate) enum Body {
 /// What a request for a served endpoint brings after its head.
 pub(crate) fn body(route: Route, query: &Query) -> Body {
     match route {
-        Route::AuthCheck | Route::ContainerCreate => Body::Required,
+        Route::AuthCheck | Route::ContainerCreate | Route::ImageCached => Body::Required,
         Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
@@ -51,6 +51,10 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
     match route {
         Route::AuthCheck | Route::ImagePush => registry::spell(body),
         Route::ContainerCreate | Route::ContainerStart => container::spell(body),
+        Route::ImageCached => {
+            json::spell(body, &["Id"]);
+            container::spell(body);
+        }
         _ => {}
     }
 }
@@ -118,6 +122,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             since: query.time("since")?,
             until: query.time("until")?,
         }),
+        Route::ImageCached => Call::ImageCached(Box::new(image::cached(body)?)),
         Route::ImageCreate => image::create(&query, registry::auth(manner, &body)?)?,
         Route::ImageInsert => Call::ImageInsert(ImageInsert {
             image: name,

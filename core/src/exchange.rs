@@ -215,6 +215,7 @@ impl Exchange {
             Reply::ContainerList(list) => self.json(200, &list),
             Reply::Container(container) => self.json(200, &container),
             Reply::Image(image) => self.json(200, &image),
+            Reply::ImageCached { id } => self.json(200, &json!({"Id": id})),
             Reply::ImageList(list) => self.json(200, &list),
             Reply::ImageRemoved(steps) => self.json(200, &steps),
             Reply::ImageSearch(found) => self.json(200, &found),

@@ -42,6 +42,11 @@ pub enum Reply {
     Done,
     /// `GET /images/{name}/json`.
     Image(Box<model::Image>),
+    /// `POST /images/getCache`. That there is none is [`Refusal::NoSuchImage`].
+    ImageCached {
+        /// Id of the image.
+        id: String,
+    },
     /// `GET /images/json`.
     ImageList(Vec<model::ImageSummary>),
     /// `DELETE /images/{name}`: what happened, in order.

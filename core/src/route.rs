@@ -44,6 +44,8 @@ pub(crate) enum Route {
     ExecInspect,
     ExecResize,
     ExecStart,
+    /// A step of builds on clients of the first year.
+    ImageCached,
     ImageCreate,
     ImageGet,
     ImageGetMany,
@@ -100,6 +102,7 @@ impl Route {
                 | Self::ContainerStop
                 | Self::ContainerWait
                 | Self::Events
+                | Self::ImageCached
                 | Self::ImageCreate
                 | Self::ImageInsert
                 | Self::ImageInspect
@@ -188,6 +191,7 @@ static ROWS: &[Row] = &[
     row("POST", "/exec/{}/resize", Route::ExecResize),
     row("POST", "/exec/{}/start", Route::ExecStart),
     row("POST", "/images/create", Route::ImageCreate),
+    row("POST", "/images/getCache", Route::ImageCached),
     row("POST", "/images/load", Route::ImageLoad),
     row("GET", "/images/json", Route::ImageList),
     row("GET", "/images/get", Route::ImageGetMany),

@@ -2,7 +2,16 @@
 
 use alloc::{string::String, vec::Vec};
 
-use crate::model::Filters;
+use crate::model::{ContainerConfig, Filters};
+
+/// `POST /images/getCache` (below v1.8).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImageCached {
+    /// Id of the image that the step was applied to.
+    pub parent: String,
+    /// What the step ran, or set.
+    pub config: ContainerConfig,
+}
 
 /// `POST /images/create` with `fromSrc`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

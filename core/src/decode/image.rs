@@ -1,12 +1,35 @@
 //! What calls about images ask for.
 
-use alloc::borrow::ToOwned;
+use alloc::{borrow::ToOwned, format, string::String};
 
-use crate::{Call, ImageImport, ImagePull, Refusal, RegistryAuth, dialect::Failure, query::Query};
+use serde_json::{Map, Value};
+
+use crate::{
+    Call, ImageCached, ImageImport, ImagePull, Refusal, RegistryAuth,
+    dialect::Failure,
+    json::{self, JsonError},
+    query::Query,
+};
 
 /// Whether an image is made from the request's body.
 pub(super) fn imports_body(query: &Query) -> bool {
     query.text("fromImage").is_none() && query.get("fromSrc") == Some("-")
+}
+
+/// The call of `POST /images/getCache`: the id stands among the keys of the configuration.
+pub(super) fn cached(mut body: Map<String, Value>) -> Result<ImageCached, Failure> {
+    let parent = match body.remove("Id") {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(id)) => id,
+        Some(other) => {
+            let (key, why) = ("Id".to_owned(), format!("expected a string, got {other}"));
+            return Err(JsonError::WrongType { key, why }.into());
+        }
+    };
+    Ok(ImageCached {
+        parent,
+        config: json::typed(body, "")?,
+    })
 }
 
 /// The call of `POST /images/create`.

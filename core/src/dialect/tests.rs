@@ -165,10 +165,6 @@ fn every_version_has_its_endpoints() {
         ),
         ("GET /containers/ps", "the alias does no harm in newer versions"),
         (
-            "POST /images/getCache",
-            "a step of builds on old clients; never documented",
-        ),
-        (
             "POST /images/{name}/insert",
             "the history removes it in v1.12, the document of v1.11 forgot it",
         ),

@@ -55,6 +55,13 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::Documents,
         effects: &[Effect::None { why: why::PROSE }],
     },
+    Change {
+        bullet: 10,
+        routes: &[Route::ImageCached],
+        what: "the daemon builds by itself, and nobody asks for its cache",
+        source: Source::Daemons,
+        effects: &[Effect::RemovesRoute],
+    },
 ];
 
 fn no_progress_detail(item: &mut Value) -> bool {

@@ -37,6 +37,9 @@ pub(crate) fn reply(call: &Call) -> Reply {
         Call::ContainerLogs(_) => Reply::Logs { tty: false },
         Call::ContainerWait { .. } => Reply::ContainerExited { status_code: 3 },
         Call::Events(_) => Reply::EventStream,
+        Call::ImageCached(_) => Reply::ImageCached {
+            id: "b750fe79269d2ec9a3c593ef05b4332b1d1a02a62b4accb2c21d589ff2f5f2dc".to_owned(),
+        },
         Call::ImageImport(_)
         | Call::ImageInsert(_)
         | Call::ImageLoad { .. }

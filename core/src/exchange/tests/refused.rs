@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 69);
+    assert_eq!(count, 73);
 }
 
 #[test]
@@ -214,6 +214,7 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.22", push, no_image("x"), 404, "Repository does not exist: x".into()),
         ("1.0", push, no_image("x"), 404, "Repository does not exist: x".into()),
         ("1.11", "POST /images/x/insert", no_image("x"), 404, "No such image: x".into()),
+        ("1.7", "POST /images/getCache", no_image("x"), 404, "No such image: x".into()),
         ("1.24", "POST /images/B/push",
          Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
          "invalid reference format: repository name must be lowercase".into()),

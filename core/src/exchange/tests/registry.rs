@@ -6,7 +6,7 @@ use alloc::{boxed::Box, format, string::String, vec};
 use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, begin_with, call, content_type};
-use crate::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth};
+use crate::{AuthCheck, ImageCached, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth, model};
 
 /// `{"username":"u","password":"p"}`
 const U_P: &str = "eyJ1c2VybmFtZSI6InUiLCJwYXNzd29yZCI6InAifQ==";
@@ -170,6 +170,15 @@ fn requests_become_calls() {
             auth: RegistryAuth::None,
         })
     };
+    let cached = |cmd: Option<&str>| {
+        Call::ImageCached(Box::new(ImageCached {
+            parent: "abc".into(),
+            config: model::ContainerConfig {
+                cmd: cmd.map(|word| vec![word.into()]),
+                ..Default::default()
+            },
+        }))
+    };
     let filters = |json: &str| {
         let escaped = json.replace('{', "%7B").replace('"', "%22").replace('}', "%7D");
         format!("/v1.24/images/search?term=h:5000/x+y&filters={escaped}")
@@ -286,6 +295,13 @@ fn requests_become_calls() {
             search(None, None, 3, None),
         ),
         ("GET", filters(r#"{"stars":["-5"]}"#), "", search(None, None, 0, None)),
+        (
+            "POST",
+            "/v1.0/images/getCache".into(),
+            r#"{"Id":"abc","Cmd":["x"],"PortSpecs":null}"#,
+            cached(Some("x")),
+        ),
+        ("POST", "/v1.7/images/getCache".into(), r#"{"id":"abc"}"#, cached(None)),
     ];
     for (method, target, body, expected) in rows {
         assert_eq!(call(method, &target, body), Ok(expected), "{method} {target} {body}");
@@ -325,6 +341,9 @@ fn answers_by_version() {
     }
     let stored = "{\"username\":\"hannibal\",\"email\":\"hannibal@a-team.com\"}\n";
     assert_eq!(exchange("GET", "/v1.1/auth", ""), (200, stored.into()));
+    let (status, body) = exchange("POST", "/v1.7/images/getCache", "{}");
+    let id = "b750fe79269d2ec9a3c593ef05b4332b1d1a02a62b4accb2c21d589ff2f5f2dc";
+    assert_eq!((status, &*body), (200, &*format!("{{\"Id\":\"{id}\"}}\n")));
 }
 
 #[test]

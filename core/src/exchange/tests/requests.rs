@@ -464,6 +464,7 @@ fn bodies_are_used() {
     let rows = [
         ("POST", "/auth", Body::Required),
         ("GET", "/v1.1/auth", Body::None),
+        ("POST", "/v1.7/images/getCache", Body::Required),
         ("POST", "/images/x/push", Body::Optional),
         ("POST", "/v1.11/images/x/insert", Body::None),
         ("GET", "/images/search", Body::None),
