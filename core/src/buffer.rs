@@ -3,15 +3,27 @@
 //! One copy is made when bytes come in; what leaves as payload leaves without another one. The buffer knows nothing
 //! about what the bytes mean, and its bound is the caller's.
 
+use core::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes that arrived and were not used yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct ReceiveBuffer {
     bytes: BytesMut,
     /// Bytes at the front that a search has seen. 0 <= searched <= bytes.len(). A search that resumes here makes the
     /// work linear however small the pieces are that arrive.
     searched: usize,
+}
+
+impl fmt::Debug for ReceiveBuffer {
+    /// How much there is; what it is may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiveBuffer")
+            .field("len", &self.len())
+            .field("searched", &self.searched)
+            .finish()
+    }
 }
 
 impl ReceiveBuffer {

@@ -10,6 +10,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -94,7 +95,8 @@ const CORS_METHODS: &str = "HEAD, GET, POST, DELETE, PUT, OPTIONS";
 /// Output is queued as the `Bytes` it came in and copied once, by [`poll_output`](Protocol::poll_output) into the memory
 /// the transport brings; small pieces and everything that is JSON may be copied once more. Output that is in a pipe
 /// ([`Item::Spliced`]) is not copied at all.
-#[derive(Debug)]
+///
+/// `Debug` shows nothing of what a client sent or gets, which may be a login.
 pub struct Connection {
     server: Server,
     json_body_bytes_max: usize,
@@ -108,8 +110,15 @@ pub struct Connection {
     pieces: VecDeque<Part>,
 }
 
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("next_id", &self.next_id)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The request under way.
-#[derive(Debug)]
 struct Active {
     exchange: Exchange,
     stage: Stage,
@@ -119,7 +128,6 @@ struct Active {
     paused: bool,
 }
 
-#[derive(Debug)]
 enum Stage {
     /// The JSON body is being gathered; nobody was told yet.
     Gathering(Vec<u8>),

@@ -12,6 +12,7 @@ use alloc::{
     vec,
     vec::Vec,
 };
+use core::fmt;
 
 use crate::{
     error::PeerError,
@@ -45,7 +46,9 @@ pub struct RequestHead {
 }
 
 /// Header names and values in the order they came.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// `Debug` does not show what logs in somebody.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
 
 impl Headers {
@@ -73,6 +76,17 @@ impl Headers {
         self.0.push((name, value));
     }
 }
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_secret = |name: &str| SECRET_HEADERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        let shown = |(name, value)| (name, if is_secret(name) { ".." } else { value });
+        f.debug_map().entries(self.iter().map(shown)).finish()
+    }
+}
+
+/// Fields whose values are logins.
+const SECRET_HEADERS: &[&str] = &["authorization", "x-registry-auth", "x-registry-config"];
 
 impl FromIterator<(String, String)> for Headers {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(headers: T) -> Self {

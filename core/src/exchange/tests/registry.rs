@@ -2,11 +2,17 @@
 //! ever printed. What daemons make of odd ones was asked of Docker 20.10.
 
 use alloc::{boxed::Box, format, string::String, vec};
+use core::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, begin_with, call, content_type};
-use crate::{AuthCheck, ImageCached, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth, model};
+use crate::{
+    AuthCheck, Connection, Event, ImageCached, ImageInsert, ImagePull, ImagePush, ImageSearch, Instant, Limits, Login,
+    RegistryAuth,
+    driver::{Output, Protocol},
+    model,
+};
 
 /// `{"username":"u","password":"p"}`
 const U_P: &str = "eyJ1c2VybmFtZSI6InUiLCJwYXNzd29yZCI6InAifQ==";
@@ -429,4 +435,62 @@ fn pushes_tell_their_progress() {
         let expected = expected.into_iter().map(|text| Part::Bytes(text.to_owned().into()));
         assert_eq!(pieces, expected.collect::<Vec<_>>(), "{version} {what}");
     }
+}
+
+/// Whatever is printed for people to debug with: no password, no token, and not the text that they are made of.
+#[test]
+fn logins_are_not_printed() {
+    let login = r#"{"username":"u","password":"hunter2","identitytoken":"hunter2"}"#;
+    // The same as text of a header.
+    let header = "eyJ1c2VybmFtZSI6InUiLCJwYXNzd29yZCI6Imh1bnRlcjIiLCJpZGVudGl0eXRva2VuIjoiaHVudGVyMiJ9";
+    let body = format!("Content-Length: {}\r\n\r\n{login}", login.len());
+    let rows = [
+        format!("POST /auth HTTP/1.1\r\nHost: d\r\n{body}"),
+        format!("POST /v1.2/images/x/push HTTP/1.1\r\nHost: d\r\n{body}"),
+        format!("POST /images/x/push HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: {header}\r\nContent-Length: 9\r\n\r\n"),
+        format!("POST /images/create?fromImage=x HTTP/1.1\r\nHost: d\r\nx-registry-auth: {header}\r\n\r\n"),
+    ];
+    let now = Instant(Duration::ZERO);
+    for request in rows {
+        let mut connection = Connection::new(Limits::default(), now);
+        let mut shown = String::new();
+        let mut called = false;
+        for byte in request.as_bytes() {
+            connection.handle_input(now, &[*byte]);
+            shown += &format!("{connection:?}");
+            while let Output::Event(event) = connection.poll_output(now, &mut []) {
+                shown += &format!("{event:?}");
+                let Event::Call { id, call } = event else { continue };
+                called = true;
+                assert!(
+                    shown.contains("username: \"u\"") && shown.contains("Secret(..)"),
+                    "{shown}"
+                );
+                let reply = match call {
+                    Call::AuthCheck(_) => Reply::AuthChecked {
+                        status: "fine".into(),
+                        identity_token: "hunter2".into(),
+                    },
+                    _ => Reply::ProgressStream,
+                };
+                shown += &format!("{reply:?}");
+                connection.respond(id, reply).expect("a call");
+                shown += &format!("{connection:?}");
+            }
+        }
+        // The third one never gets its body, so nobody is told.
+        assert_eq!(called, !request.contains("Content-Length: 9"), "{request}");
+        assert!(!shown.contains("hunter2") && !shown.contains(header), "{shown}");
+    }
+    let head = RequestHead {
+        method: "POST".into(),
+        target: "/images/x/push".into(),
+        version: crate::http::HttpVersion::Http11,
+        headers: [("X-Registry-Auth".into(), header.into()), ("Host".into(), "d".into())]
+            .into_iter()
+            .collect(),
+    };
+    let exchange = Exchange::begin(&head).expect("a push");
+    let shown = format!("{head:?} {exchange:?}");
+    assert!(shown.contains(r#""Host": "d""#) && !shown.contains(header), "{shown}");
 }
