@@ -17,7 +17,7 @@ pub use self::{
     registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
 };
-use crate::model::HostConfig;
+use crate::model::{HostConfig, UpdateConfig};
 
 /// One decoded request.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,11 @@ pub enum Call {
     AuthShow,
     /// `POST /containers/{id}/attach`: hijacks the connection.
     ContainerAttach(ContainerAttach),
+    /// `GET /containers/{id}/changes`.
+    ContainerChanges {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+    },
     /// `POST /containers/create`.
     ContainerCreate(Box<ContainerCreate>),
     /// `GET /containers/{id}/json`.
@@ -48,8 +53,20 @@ pub enum Call {
     ContainerList(ContainerList),
     /// `GET /containers/{id}/logs`.
     ContainerLogs(ContainerLogs),
+    /// `POST /containers/{id}/pause`.
+    ContainerPause {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+    },
     /// `DELETE /containers/{id}`.
     ContainerRemove(ContainerRemove),
+    /// `POST /containers/{id}/rename`.
+    ContainerRename {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Wished name, without leading slash; never empty.
+        name: String,
+    },
     /// `POST /containers/{id}/resize`.
     ContainerResize {
         /// Container id, unambiguous id prefix, or name.
@@ -59,6 +76,13 @@ pub enum Call {
         /// Columns, in characters.
         width: u16,
     },
+    /// `POST /containers/{id}/restart`.
+    ContainerRestart {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Seconds between the stop signal and SIGKILL. `None` is the default of 10; negative waits for ever.
+        grace_secs: Option<i64>,
+    },
     /// `POST /containers/{id}/start`.
     ContainerStart {
         /// Container id, unambiguous id prefix, or name.
@@ -67,12 +91,39 @@ pub enum Call {
         /// empty, 0, false) were not named by the client and leave what the create set; the others replace it.
         host_config: Option<Box<HostConfig>>,
     },
+    /// `GET /containers/{id}/stats`.
+    ContainerStats {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Go on once a second, with [`Reply::StatsStream`](crate::Reply::StatsStream); otherwise one
+        /// [`Reply::Stats`](crate::Reply::Stats) is all.
+        stream: bool,
+    },
     /// `POST /containers/{id}/stop`.
     ContainerStop {
         /// Container id, unambiguous id prefix, or name.
         container: String,
         /// Seconds between the stop signal and SIGKILL. `None` is the default of 10; negative waits for ever.
         grace_secs: Option<i64>,
+    },
+    /// `GET /containers/{id}/top`.
+    ContainerTop {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Options of `ps`, as the client wrote them; `None` means `-ef`. Not to be given to a shell.
+        ps_args: Option<String>,
+    },
+    /// `POST /containers/{id}/unpause`.
+    ContainerUnpause {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+    },
+    /// `POST /containers/{id}/update`.
+    ContainerUpdate {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// What changes.
+        config: Box<UpdateConfig>,
     },
     /// `POST /containers/{id}/wait`.
     ContainerWait {
@@ -140,15 +191,23 @@ impl Call {
             Self::AuthCheck(_) => "POST /auth",
             Self::AuthShow => "GET /auth",
             Self::ContainerAttach(_) => "POST /containers/{id}/attach",
+            Self::ContainerChanges { .. } => "GET /containers/{id}/changes",
             Self::ContainerCreate(_) => "POST /containers/create",
             Self::ContainerInspect { .. } => "GET /containers/{id}/json",
             Self::ContainerKill { .. } => "POST /containers/{id}/kill",
             Self::ContainerList(_) => "GET /containers/json",
             Self::ContainerLogs(_) => "GET /containers/{id}/logs",
+            Self::ContainerPause { .. } => "POST /containers/{id}/pause",
             Self::ContainerRemove(_) => "DELETE /containers/{id}",
+            Self::ContainerRename { .. } => "POST /containers/{id}/rename",
             Self::ContainerResize { .. } => "POST /containers/{id}/resize",
+            Self::ContainerRestart { .. } => "POST /containers/{id}/restart",
             Self::ContainerStart { .. } => "POST /containers/{id}/start",
+            Self::ContainerStats { .. } => "GET /containers/{id}/stats",
             Self::ContainerStop { .. } => "POST /containers/{id}/stop",
+            Self::ContainerTop { .. } => "GET /containers/{id}/top",
+            Self::ContainerUnpause { .. } => "POST /containers/{id}/unpause",
+            Self::ContainerUpdate { .. } => "POST /containers/{id}/update",
             Self::ContainerWait { .. } => "POST /containers/{id}/wait",
             Self::Events(_) => "GET /events",
             Self::ImageCached(_) => "POST /images/getCache",

@@ -38,7 +38,7 @@ pub(crate) enum Body {
 /// What a request for a served endpoint brings after its head.
 pub(crate) fn body(route: Route, query: &Query) -> Body {
     match route {
-        Route::AuthCheck | Route::ContainerCreate | Route::ImageCached => Body::Required,
+        Route::AuthCheck | Route::ContainerCreate | Route::ContainerUpdate | Route::ImageCached => Body::Required,
         Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
@@ -55,6 +55,7 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
             json::spell(body, &["Id"]);
             container::spell(body);
         }
+        Route::ContainerUpdate => container::spell_update(body),
         _ => {}
     }
 }
@@ -76,6 +77,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             stdout: query.flag("stdout"),
             stderr: query.flag("stderr"),
         }),
+        Route::ContainerChanges => Call::ContainerChanges { container: name },
         Route::ContainerCreate => Call::ContainerCreate(Box::new(container::create(&query, body)?)),
         Route::ContainerInspect => Call::ContainerInspect {
             container: name,
@@ -94,16 +96,25 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             size: query.flag("size"),
         }),
         Route::ContainerLogs => Call::ContainerLogs(container::logs(name, &query)?),
+        Route::ContainerPause => Call::ContainerPause { container: name },
         Route::ContainerRemove => Call::ContainerRemove(ContainerRemove {
             container: name,
             force: query.flag("force"),
             link: query.flag("link"),
             volumes: query.flag("v"),
         }),
+        Route::ContainerRename => Call::ContainerRename {
+            container: name,
+            name: container::new_name(&query)?,
+        },
         Route::ContainerResize | Route::ContainerResizeByGet => Call::ContainerResize {
             container: name,
             height: query.size("h")?,
             width: query.size("w")?,
+        },
+        Route::ContainerRestart => Call::ContainerRestart {
+            container: name,
+            grace_secs: query.number("t")?,
         },
         Route::ContainerStart => Call::ContainerStart {
             container: name,
@@ -112,9 +123,22 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
                 false => Some(Box::new(json::typed(body, "")?)),
             },
         },
+        Route::ContainerStats => Call::ContainerStats {
+            container: name,
+            stream: query.get("stream").is_none() || query.flag("stream"),
+        },
         Route::ContainerStop => Call::ContainerStop {
             container: name,
             grace_secs: query.number("t")?,
+        },
+        Route::ContainerTop => Call::ContainerTop {
+            container: name,
+            ps_args: query.text("ps_args"),
+        },
+        Route::ContainerUnpause => Call::ContainerUnpause { container: name },
+        Route::ContainerUpdate => Call::ContainerUpdate {
+            container: name,
+            config: Box::new(json::typed(body, "")?),
         },
         Route::ContainerWait => Call::ContainerWait { container: name },
         Route::Events => Call::Events(EventsQuery {

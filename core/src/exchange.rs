@@ -57,6 +57,7 @@ enum Stream {
     },
     Events,
     Progress,
+    Stats,
     /// Nothing is told until the end; holds the error, if there was one.
     Silent(Option<String>),
 }
@@ -179,6 +180,10 @@ impl Exchange {
                 self.stream = Stream::Events;
                 Response::typed(200, JSON, ResponseBody::Stream)
             }
+            Reply::StatsStream => {
+                self.stream = Stream::Stats;
+                Response::typed(200, JSON, ResponseBody::Stream)
+            }
             Reply::ProgressStream if self.route == Route::ImageLoad && !self.manner.load_talks => {
                 self.stream = Stream::Silent(None);
                 Response::new(200, ResponseBody::Later)
@@ -211,15 +216,19 @@ impl Exchange {
             }
             Reply::AuthShown(login) => self.json(200, &login),
             Reply::ContainerCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
+            Reply::ContainerChanges(list) => self.json(200, &list),
             Reply::ContainerExited { status_code } => self.json(200, &json!({"StatusCode": status_code})),
             Reply::ContainerList(list) => self.json(200, &list),
             Reply::Container(container) => self.json(200, &container),
+            Reply::ContainerUpdated { warnings } => self.json(200, &json!({"Warnings": warnings})),
             Reply::Image(image) => self.json(200, &image),
             Reply::ImageCached { id } => self.json(200, &json!({"Id": id})),
             Reply::ImageList(list) => self.json(200, &list),
             Reply::ImageRemoved(steps) => self.json(200, &steps),
             Reply::ImageSearch(found) => self.json(200, &found),
             Reply::Info(info) => self.json(200, &info),
+            Reply::ProcessList(list) => self.json(200, &list),
+            Reply::Stats(stats) => self.json(200, &stats),
             Reply::Version(version) => self.json(200, &version),
         }
     }
@@ -248,6 +257,7 @@ impl Exchange {
             }
             (Item::Spliced { source, len, .. }, Stream::Raw { .. }) => out.push_back(Part::Source { source, len }),
             (Item::Event(event), Stream::Events) => out.extend(self.event(&event).map(Part::Bytes)),
+            (Item::Stats(stats), Stream::Stats) => out.extend(self.json_line(&stats).map(Part::Bytes)),
             (Item::Progress(progress), Stream::Progress) => out.extend(self.progress(&progress).map(Part::Bytes)),
             (Item::Progress(progress), Stream::Silent(error)) => {
                 if let Some(text) = progress.error {
@@ -384,19 +394,29 @@ impl Exchange {
     }
 
     fn event(&self, event: &Event) -> Option<Bytes> {
-        let mut bytes = if dialect::lowers(self.version, self.route, true) {
-            let mut item = serde_json::to_value(event).ok()?;
-            if !dialect::lower_item(self.version, self.route, &mut item) {
-                return None;
-            }
-            serde_json::to_vec(&item).ok()?
-        } else {
-            serde_json::to_vec(event).ok()?
-        };
         if self.manner.event_lines {
-            bytes.push(b'\n');
+            self.json_line(event)
+        } else {
+            self.json_item(event).map(Bytes::from)
         }
+    }
+
+    fn json_line(&self, item: &impl Serialize) -> Option<Bytes> {
+        let mut bytes = self.json_item(item)?;
+        bytes.push(b'\n');
         Some(bytes.into())
+    }
+
+    /// An item of a JSON stream in the version's shape, if the version has it.
+    fn json_item(&self, item: &impl Serialize) -> Option<Vec<u8>> {
+        if !dialect::lowers(self.version, self.route, true) {
+            return serde_json::to_vec(item).ok();
+        }
+        let mut item = serde_json::to_value(item).ok()?;
+        if !dialect::lower_item(self.version, self.route, &mut item) {
+            return None;
+        }
+        serde_json::to_vec(&item).ok()
     }
 
     fn progress(&self, progress: &Progress) -> Option<Bytes> {

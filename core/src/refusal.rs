@@ -40,8 +40,22 @@ pub enum Refusal {
         /// As the client wrote it.
         signal: String,
     },
+    /// The container is paused already.
+    AlreadyPaused {
+        /// Full id.
+        id: String,
+        /// The container as the client named it.
+        name: String,
+    },
     /// The container exists but does not run.
     ContainerNotRunning {
+        /// Full id.
+        id: String,
+        /// The container as the client named it.
+        name: String,
+    },
+    /// The container is paused and the call needs it running.
+    ContainerPaused {
         /// Full id.
         id: String,
         /// The container as the client named it.
@@ -63,6 +77,13 @@ pub enum Refusal {
         name: String,
         /// Full id of the container that has it.
         holder: String,
+    },
+    /// The container has the wished name already.
+    NameUnchanged {
+        /// The wished name, without leading slash.
+        name: String,
+        /// Full id of the container.
+        id: String,
     },
     /// The image cannot be removed.
     ImageInUse(ImageUse),
@@ -94,6 +115,13 @@ pub enum Refusal {
     /// The name stands for something else than an image (`scratch`).
     ReservedName {
         /// As the client wrote it.
+        name: String,
+    },
+    /// The container is not paused.
+    NotPaused {
+        /// Full id.
+        id: String,
+        /// The container as the client named it.
         name: String,
     },
     /// An id prefix fits several objects.

@@ -29,6 +29,8 @@ pub enum Reply {
         /// What the daemon could not grant, for people.
         warnings: Vec<String>,
     },
+    /// `GET /containers/{id}/changes`.
+    ContainerChanges(Vec<model::FileChange>),
     /// `GET /containers/json`.
     ContainerList(Vec<model::ContainerSummary>),
     /// `GET /containers/{id}/json`.
@@ -38,7 +40,12 @@ pub enum Reply {
         /// Exit code: the process's own, or 128 + signal number.
         status_code: i64,
     },
-    /// Done, nothing to say: kill, start, stop, remove, resize, tag.
+    /// `POST /containers/{id}/update`.
+    ContainerUpdated {
+        /// What the daemon could not grant, for people.
+        warnings: Vec<String>,
+    },
+    /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause.
     Done,
     /// `GET /images/{name}/json`.
     Image(Box<model::Image>),
@@ -59,8 +66,12 @@ pub enum Reply {
     NotModified,
     /// `GET /_ping`.
     Pong,
+    /// `GET /containers/{id}/top`.
+    ProcessList(model::ProcessList),
     /// The call failed.
     Refused(Refusal),
+    /// `GET /containers/{id}/stats`, once.
+    Stats(Box<model::Stats>),
     /// `GET /version`.
     Version(Box<model::Version>),
 
@@ -79,6 +90,8 @@ pub enum Reply {
     },
     /// Opens the progress stream of an image import, insert, load, pull or push; [`Item::Progress`] follows.
     ProgressStream,
+    /// Opens the stream of `GET /containers/{id}/stats`; [`Item::Stats`] follows.
+    StatsStream,
 }
 
 impl Reply {
@@ -86,7 +99,7 @@ impl Reply {
     pub fn opens_stream(&self) -> bool {
         matches!(
             self,
-            Self::Attached { .. } | Self::EventStream | Self::Logs { .. } | Self::ProgressStream
+            Self::Attached { .. } | Self::EventStream | Self::Logs { .. } | Self::ProgressStream | Self::StatsStream
         )
     }
 }
@@ -112,4 +125,6 @@ pub enum Item {
     Failed(Refusal),
     /// A line of progress.
     Progress(model::Progress),
+    /// A reading of a container's usage.
+    Stats(Box<model::Stats>),
 }

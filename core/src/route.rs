@@ -90,16 +90,24 @@ impl Route {
             Self::AuthCheck
                 | Self::AuthShow
                 | Self::ContainerAttach
+                | Self::ContainerChanges
                 | Self::ContainerCreate
                 | Self::ContainerInspect
                 | Self::ContainerKill
                 | Self::ContainerList
                 | Self::ContainerLogs
+                | Self::ContainerPause
                 | Self::ContainerRemove
+                | Self::ContainerRename
                 | Self::ContainerResize
                 | Self::ContainerResizeByGet
+                | Self::ContainerRestart
                 | Self::ContainerStart
+                | Self::ContainerStats
                 | Self::ContainerStop
+                | Self::ContainerTop
+                | Self::ContainerUnpause
+                | Self::ContainerUpdate
                 | Self::ContainerWait
                 | Self::Events
                 | Self::ImageCached

@@ -1,4 +1,4 @@
-//! What a create, a start, an attach and logs ask for.
+//! What a create, a start, an attach, logs, a rename and an update ask for.
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
@@ -21,6 +21,11 @@ pub(super) fn spell(map: &mut Map<String, Value>) {
     if let Some(Value::Object(host_config)) = map.get_mut("HostConfig") {
         json::spell(host_config, HOST_CONFIG_KEYS);
     }
+}
+
+/// Gives the keys of an update body their proper case.
+pub(super) fn spell_update(map: &mut Map<String, Value>) {
+    json::spell(map, UPDATE_KEYS);
 }
 
 /// The detach keys that an attach asks for.
@@ -54,13 +59,29 @@ pub(super) fn create(query: &Query, mut body: Map<String, Value>) -> Result<Cont
             host_config.insert(inner.to_owned(), value);
         }
     }
-    let name = query.text("name");
     Ok(ContainerCreate {
-        name: name.map(|name| name.strip_prefix('/').map(ToOwned::to_owned).unwrap_or(name)),
+        name: wished_name(query),
         config: json::typed::<ContainerConfig>(body, "")?,
         host_config: json::typed(host_config, "HostConfig.")?,
         networking_config: json::typed::<NetworkingConfig>(networking_config, "NetworkingConfig.")?,
     })
+}
+
+/// The name that a rename wishes.
+pub(super) fn new_name(query: &Query) -> Result<String, Refusal> {
+    match wished_name(query) {
+        Some(name) if name.is_empty() => Err(Refusal::BadContainerName { name }),
+        Some(name) => Ok(name),
+        None => Err(Refusal::BadParameter(
+            "Neither old nor new names may be empty".to_owned(),
+        )),
+    }
+}
+
+/// The parameter `name`, without the slash that names have in answers.
+fn wished_name(query: &Query) -> Option<String> {
+    let name = query.text("name")?;
+    Some(name.strip_prefix('/').map(ToOwned::to_owned).unwrap_or(name))
 }
 
 /// The call of logs.
@@ -199,9 +220,25 @@ const HOST_CONFIG_KEYS: &[&str] = &[
     "VolumesFrom",
 ];
 
+/// Keys of [`UpdateConfig`](crate::model::UpdateConfig).
+const UPDATE_KEYS: &[&str] = &[
+    "BlkioWeight",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuShares",
+    "CpusetCpus",
+    "CpusetMems",
+    "KernelMemory",
+    "Memory",
+    "MemoryReservation",
+    "MemorySwap",
+    "RestartPolicy",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::UpdateConfig;
 
     #[test]
     fn the_key_lists_hold_every_key_of_the_model() {
@@ -215,5 +252,6 @@ mod tests {
         for key in keys(serde_json::to_value(ContainerConfig::default())) {
             assert!(CONFIG_KEYS.contains(&key.as_str()), "{key}");
         }
+        assert_eq!(keys(serde_json::to_value(UpdateConfig::default())), UPDATE_KEYS);
     }
 }

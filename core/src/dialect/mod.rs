@@ -155,7 +155,7 @@ pub(crate) enum Effect {
     AddsRoute,
     /// The endpoint is there only below.
     RemovesRoute,
-    /// These keys are not in replies below. `a.b` is a key in a key, `[]` each element, `*` each value of a map.
+    /// These keys are not in replies and items below. `a.b` is a key in a key, `[]` each element, `*` each value of a map.
     AddsFields(&'static [&'static str]),
     /// Makes a request of below one of this version.
     Lift(fn(&mut Asked)),
@@ -377,6 +377,10 @@ pub(crate) fn lower(version: ApiVersion, route: Route, answer: &mut Answer) {
 pub(crate) fn lower_item(version: ApiVersion, route: Route, item: &mut Value) -> bool {
     effects_after(version, route).rev().all(|effect| match effect {
         Effect::LowerItem(lower) => lower(item),
+        Effect::AddsFields(paths) => {
+            paths.iter().for_each(|path| take_field(item, path));
+            true
+        }
         _ => true,
     })
 }
@@ -399,7 +403,8 @@ pub(crate) fn words(version: ApiVersion, route: Option<Route>, failure: &Failure
 /// Whether a newer version changed how replies (or, with `items`, stream items) of `route` look.
 pub(crate) fn lowers(version: ApiVersion, route: Route, items: bool) -> bool {
     effects_after(version, route).any(|effect| match effect {
-        Effect::Lower(_) | Effect::AddsFields(_) => !items,
+        Effect::AddsFields(_) => true,
+        Effect::Lower(_) => !items,
         Effect::LowerItem(_) => items,
         _ => false,
     })

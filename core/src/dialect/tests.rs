@@ -227,6 +227,8 @@ fn answers(route: Route) -> Vec<Answer> {
             list
         }
         Route::ContainerStart => done(204),
+        Route::ContainerStats => ok(script::<model::Stats>("stats")),
+        Route::ContainerTop => ok(script::<model::ProcessList>("processes")),
         Route::ImageInspect => ok(script::<model::Image>("image")),
         Route::ImageList => ok(script::<Vec<model::ImageSummary>>("images")),
         Route::ImageRemove => ok(script::<Vec<model::ImageRemoval>>("removed")),
@@ -240,6 +242,7 @@ fn answers(route: Route) -> Vec<Answer> {
 
 fn stream_items(route: Route) -> Vec<Value> {
     match route {
+        Route::ContainerStats => vec![script::<model::Stats>("stats")],
         Route::Events => match script::<Vec<model::Event>>("events") {
             Value::Array(events) => events,
             other => panic!("{other}"),
@@ -268,13 +271,15 @@ fn odd_request() -> Asked {
         ("filters", r#"{"nope":["x"],"status":["running"]}"#),
         ("limit", "abc"),
         ("registry", "http://host:5000/v1/"),
+        ("ps_args", "aux"),
         ("since", "abc"),
+        ("stream", "0"),
         ("t", "abc"),
     ] {
         query.set(name, value);
     }
     let body = json!({
-        "DisableNetwork": true, "Dns": ["8.8.8.8"], "Entrypoint": [], "PortSpecs": ["8080:80"], "Privileged": true,
+        "Cmd": "date", "DetachKeys": "ctrl-a", "DisableNetwork": true, "Dns": ["8.8.8.8"], "Entrypoint": [], "PortSpecs": ["8080:80"], "Privileged": true,
         "RestartPolicy": {"Name": "always"}, "SecurityOpt": ["x"], "VolumeDriver": "local", "VolumesFrom": "a,b",
     });
     let Value::Object(body) = body else { unreachable!() };
@@ -305,7 +310,15 @@ fn failures() -> Vec<Failure> {
             container: text(),
             signal: "999".into(),
         },
+        Refusal::AlreadyPaused {
+            id: text(),
+            name: text(),
+        },
         Refusal::ContainerNotRunning {
+            id: text(),
+            name: text(),
+        },
+        Refusal::ContainerPaused {
             id: text(),
             name: text(),
         },
@@ -314,6 +327,10 @@ fn failures() -> Vec<Failure> {
         Refusal::NameInUse {
             name: text(),
             holder: text(),
+        },
+        Refusal::NameUnchanged {
+            name: text(),
+            id: text(),
         },
         Refusal::ImageInUse(ImageUse::Running {
             reference: text(),
@@ -355,6 +372,10 @@ fn failures() -> Vec<Failure> {
             why: text(),
         },
         Refusal::ReservedName { name: text() },
+        Refusal::NotPaused {
+            id: text(),
+            name: text(),
+        },
         Refusal::AmbiguousId { prefix: text() },
         Refusal::TagInUse {
             reference: text(),
@@ -526,7 +547,9 @@ fn every_failure_has_words_at_every_version() {
 fn any_json() -> impl Strategy<Value = Value> {
     let keys = prop::sample::select(vec![
         "Actor",
+        "Cmd",
         "Config",
+        "Container",
         "ContainerConfig",
         "Debug",
         "Dns",
@@ -542,6 +565,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "PortBindings",
         "PortSpecs",
         "Ports",
+        "Processes",
         "RepoTags",
         "State",
         "Status",
@@ -551,6 +575,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         "is_automated",
         "name",
         "password",
+        "Titles",
+        "VolumesFrom",
+        "networks",
+        "rx_bytes",
         "status",
         "username",
         "x",

@@ -1,9 +1,9 @@
 //! API v1.4. Sources: the Engine API version history, section "v1.4", and the documents of v1.3 and v1.4.
 
-use alloc::string::ToString;
-use serde_json::Value;
+use alloc::string::{String, ToString};
+use serde_json::{Map, Value};
 
-use super::{Answer, Change, Effect, Source, body, why};
+use super::{Answer, Asked, Change, Effect, Source, body, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -13,6 +13,20 @@ pub(super) const CHANGES: &[Change] = &[
         what: "all images of a repository are pulled in parallel",
         source: Source::History,
         effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerTop],
+        what: "ps_args added",
+        source: Source::History,
+        effects: &[Effect::Lift(no_ps_args)],
+    },
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerTop],
+        what: "shape changes to an object with Titles and Processes",
+        source: Source::Documents,
+        effects: &[Effect::Lower(processes_were_objects)],
     },
     Change {
         bullet: 4,
@@ -112,4 +126,43 @@ fn listeners_and_lxc(answer: &mut Answer) {
         info.insert("EventsListeners".into(), Value::String(listeners.to_string()));
     }
     info.insert("LXCVersion".into(), "".into());
+}
+
+/// v1.3 shows four columns, whatever is asked for.
+fn no_ps_args(asked: &mut Asked) {
+    asked.query.remove("ps_args");
+}
+
+/// `[{"PID":…,"Tty":…,"Time":…,"Cmd":…}]`: what `ps` shows without options, where a program is told by its name alone.
+fn processes_were_objects(answer: &mut Answer) {
+    let Some(list) = body(answer) else { return };
+    let (titles, processes) = (list.remove("Titles"), list.remove("Processes"));
+    let (Some(Value::Array(titles)), Some(Value::Array(processes))) = (titles, processes) else {
+        return;
+    };
+    let column = |title: &str| titles.iter().position(|found| found.as_str() == Some(title));
+    let columns = [
+        ("PID", column("PID")),
+        ("Tty", column("TTY")),
+        ("Time", column("TIME")),
+        ("Cmd", column("CMD")),
+    ];
+    let object = |row: &Value| {
+        let cells = columns.iter().map(|(key, at)| {
+            let text = at
+                .and_then(|at| row.get(at))
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let text = if *key == "Cmd" { program(text) } else { text };
+            (String::from(*key), Value::from(text))
+        });
+        Value::Object(cells.collect::<Map<_, _>>())
+    };
+    answer.body = Some(processes.iter().map(object).collect());
+}
+
+/// The name of the program of a command line.
+fn program(line: &str) -> &str {
+    let path = line.split(' ').next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
 }

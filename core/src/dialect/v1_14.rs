@@ -58,6 +58,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["HostConfig.CapAdd", "HostConfig.CapDrop"])],
     },
     Change {
+        bullet: 8,
+        routes: &[Route::ContainerTop],
+        what: "default ps arguments are -ef; the command stays one string per process",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "genuine daemons did both at every version",
+        }],
+    },
+    Change {
         bullet: 9,
         routes: &[Route::ContainerStart],
         what: "no Content-Type in the answer any more",

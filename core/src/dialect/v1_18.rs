@@ -120,6 +120,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 18,
+        routes: &[Route::ContainerChanges],
+        what: "Kind values named: 0 modify, 1 add, 2 delete",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
         bullet: 19,
         routes: &[Route::ContainerResize],
         what: "h and w listed",

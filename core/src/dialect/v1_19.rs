@@ -3,9 +3,9 @@
 use alloc::format;
 use serde_json::{Value, json};
 
-use super::wording::{short, with_tag};
+use super::wording::{container_name, marked, renaming, restart_failed, short, sign, with_tag};
 use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
-use crate::refusal::{ImageUse, Refusal, StartFailure};
+use crate::refusal::{ImageUse, Refusal};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -17,6 +17,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None {
             why: "a newer version is answered as the newest does",
         }],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::ContainerStats],
+        what: "stream added (default true)",
+        source: Source::History,
+        effects: &[Effect::Lift(stats_streamed)],
     },
     Change {
         bullet: 3,
@@ -68,6 +75,13 @@ pub(super) const CHANGES: &[Change] = &[
             "HostConfig.CpuQuota",
             "HostConfig.OomKillDisable",
         ])],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ContainerStats],
+        what: "precpu_stats added; throttling_data members shown",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["precpu_stats"])],
     },
     Change {
         bullet: 11,
@@ -236,32 +250,38 @@ fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
         {
             Words::new(500, format!("Cannot resize container {id}, container is not running"))
         }
-        Refusal::ContainerNotRunning { name, .. } if route != Route::ContainerKill => {
+        Refusal::ContainerNotRunning { name, .. } if !matches!(route, Route::ContainerKill | Route::ContainerPause) => {
             Words::new(500, format!("Container {name} is not running"))
         }
-        Refusal::NameInUse { name, holder } => Words::new(
-            409,
-            format!(
-                "Conflict. The name \"{name}\" is already in use by container {}. You have to delete (or rename) that \
-                 container to be able to reuse that name.",
-                short(holder)
-            ),
-        ),
+        Refusal::BadContainerName { name } if route == Route::ContainerRename => {
+            Words::new(500, renaming(&container_name(name)))
+        }
+        Refusal::NameInUse { name, holder } if route == Route::ContainerRename => {
+            Words::new(409, renaming(&name_in_use(name, holder)))
+        }
+        Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
+        Refusal::NameUnchanged { name, id } => Words::new(409, renaming(&name_in_use(name, id))),
         Refusal::NoConfig => Words::new(500, "No command specified"),
         Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
         Refusal::StartFailed { name, cause, message } => {
-            let sign = match cause {
-                StartFailure::NotFound => "executable file not found in $PATH",
-                StartFailure::NotExecutable => "permission denied",
-                StartFailure::Other => "",
+            let text = match route {
+                Route::ContainerRestart => restart_failed(name, *cause, message),
+                _ => format!("Cannot start container {name}: {}", marked(message, sign(*cause))),
             };
-            let text = super::wording::marked(message, sign);
             // Statuses were found by looking into the text.
-            let status = if text.contains("no such") { 404 } else { 500 };
-            Words::new(status, format!("Cannot start container {name}: {text}"))
+            let status = if message.contains("no such") { 404 } else { 500 };
+            Words::new(status, text)
         }
         _ => return None,
     })
+}
+
+fn name_in_use(name: &str, holder: &str) -> alloc::string::String {
+    format!(
+        "Conflict. The name \"{name}\" is already in use by container {}. You have to delete (or rename) that container \
+         to be able to reuse that name.",
+        short(holder)
+    )
 }
 
 /// `No such image: busybox (tag: latest)`.
@@ -307,4 +327,9 @@ fn silent_login_was_204(answer: &mut Answer) {
             body: None,
         };
     }
+}
+
+/// The stream had no end but the client's.
+fn stats_streamed(asked: &mut Asked) {
+    asked.query.remove("stream");
 }

@@ -1,6 +1,6 @@
 //! API v1.21. Sources: the Engine API version history, section "v1.21", and the documents of v1.20 and v1.21.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, object, why};
 use crate::route::Route;
@@ -106,6 +106,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "StopSignal added",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::ContainerStats],
+        what: "networks (one entry per interface) replaces network",
+        source: Source::History,
+        effects: &[Effect::Lower(one_network), Effect::LowerItem(one_network_in_items)],
     },
     Change {
         bullet: 16,
@@ -269,4 +276,39 @@ fn dns_in_container_config(answer: &mut Answer) {
         config.insert("Dns".into(), Value::Null);
         config.insert("VolumesFrom".into(), json!(""));
     }
+}
+
+fn one_network(answer: &mut Answer) {
+    if let Some(stats) = &mut answer.body {
+        sum_networks(stats);
+    }
+}
+
+fn one_network_in_items(item: &mut Value) -> bool {
+    sum_networks(item);
+    true
+}
+
+/// `network` is the sum over all interfaces, also over none.
+fn sum_networks(stats: &mut Value) {
+    let Value::Object(stats) = stats else { return };
+    let networks = stats.remove("networks");
+    let interfaces = networks.as_ref().and_then(Value::as_object);
+    let sum = |counter: &str| -> u64 {
+        let counters = interfaces.into_iter().flat_map(Map::values);
+        let values = counters.filter_map(|interface| interface.get(counter)?.as_u64());
+        values.fold(0, u64::saturating_add)
+    };
+    let counters = [
+        "rx_bytes",
+        "rx_packets",
+        "rx_errors",
+        "rx_dropped",
+        "tx_bytes",
+        "tx_packets",
+        "tx_errors",
+        "tx_dropped",
+    ];
+    let network: Map<_, _> = counters.iter().map(|&key| (key.into(), sum(key).into())).collect();
+    stats.insert("network".into(), Value::Object(network));
 }

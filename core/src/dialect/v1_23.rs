@@ -3,7 +3,7 @@
 use alloc::{format, string::String};
 use serde_json::{Value, json};
 
-use super::wording::{container_name, content_type, number, reserved, with_tag};
+use super::wording::{container_name, content_type, number, renaming, reserved, with_tag};
 use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
 use crate::route::Route;
 use crate::{
@@ -27,6 +27,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["[].Mounts"])],
     },
     Change {
+        bullet: 5,
+        routes: &[Route::ContainerUpdate],
+        what: "RestartPolicy accepted",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 7,
         routes: &[Route::Info],
         what: "CgroupDriver added (cgroupfs or systemd)",
@@ -46,6 +53,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "HostConfig.PidsLimit added",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::ContainerStats],
+        what: "pids_stats added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["pids_stats"])],
     },
     Change {
         bullet: 11,
@@ -134,6 +148,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Lower(lxc_conf)],
     },
     Change {
+        bullet: 29,
+        routes: &[Route::ContainerStats],
+        what: "example keys change: +pids_stats, +pids_stats.current",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
         bullet: 30,
         routes: &[Route::ImageInspect],
         what: "example keys change: +RootFS, +RootFS.Type, +RootFS.Layers, +RootFS.Layers[]",
@@ -184,6 +207,15 @@ pub(super) const CHANGES: &[Change] = &[
         what: "example keys change: +HostConfig.PidsLimit",
         source: Source::Documents,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 40,
+        routes: &[Route::ContainerUpdate],
+        what: "example keys change: +RestartPolicy, +RestartPolicy.MaximumRetryCount …",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
     },
     Change {
         bullet: 41,
@@ -250,7 +282,7 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 51,
-        routes: &[Route::ContainerStop],
+        routes: &[Route::ContainerRestart, Route::ContainerStop],
         what: "a grace period that is no number is an error instead of ignored",
         source: Source::Daemons,
         effects: &[Effect::Lift(bad_grace_was_ignored)],
@@ -261,6 +293,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "an unknown filter is an error instead of ignored",
         source: Source::Daemons,
         effects: &[Effect::Lift(unknown_filters_were_ignored)],
+    },
+    Change {
+        bullet: 53,
+        routes: &[Route::ContainerStats],
+        what: "name and id of the container are told",
+        source: Source::Daemons,
+        effects: &[Effect::AddsFields(&["name", "id"])],
     },
 ];
 
@@ -338,6 +377,13 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::BadLogin { .. } if route == Route::AuthCheck => {
             Words::new(401, "Wrong login/password, please try again")
         }
+        Refusal::AlreadyPaused { id, name } => Words::new(
+            500,
+            format!("Cannot pause container {name}: Container {id} is already paused"),
+        ),
+        Refusal::BadContainerName { name } if route == Route::ContainerRename => {
+            Words::new(500, renaming(&container_name(&format!("/{name}"))))
+        }
         Refusal::BadContainerName { name } => Words::new(500, container_name(name)),
         Refusal::BadReference { reference, why } => match route {
             Route::ContainerCreate | Route::ImageRemove => {
@@ -361,18 +407,30 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             500,
             format!("Cannot kill container {name}: Container {id} is not running"),
         ),
+        Refusal::ContainerNotRunning { id, name } if route == Route::ContainerPause => Words::new(
+            500,
+            format!("Cannot pause container {name}: Container {id} is not running"),
+        ),
+        Refusal::ContainerNotRunning { name, .. } if route == Route::ContainerTop => {
+            Words::new(500, format!("Container {name} is not running"))
+        }
         Refusal::ContainerNotRunning { id, .. } => Words::new(500, format!("Container {id} is not running")),
+        Refusal::ContainerPaused { .. } if route == Route::ContainerStart => {
+            Words::new(500, "Cannot start a paused container, try unpause instead.")
+        }
+        Refusal::ContainerPaused { id, name } if route == Route::ContainerStop => Words::new(
+            500,
+            format!("Cannot stop container {name}: Container {id} is paused. Unpause the container before stopping"),
+        ),
         Refusal::ContainerRunning { .. } => Words::new(
             409,
             "Conflict, You cannot remove a running container. Stop the container before attempting removal or use -f",
         ),
-        Refusal::NameInUse { name, holder } => Words::new(
-            409,
-            format!(
-                "Conflict. The name \"/{name}\" is already in use by container {holder}. You have to remove (or \
-                 rename) that container to be able to reuse that name."
-            ),
-        ),
+        Refusal::NameInUse { name, holder } if route == Route::ContainerRename => {
+            Words::new(409, renaming(&name_in_use(name, holder)))
+        }
+        Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
+        Refusal::NameUnchanged { name, id } => Words::new(409, renaming(&name_in_use(name, id))),
         Refusal::ImageInUse(ImageUse::SeveralTags { image }) => Words::new(
             409,
             format!(
@@ -406,6 +464,11 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         }
         Refusal::NotInRegistry { reference, .. } => Words::new(404, format!("Error: image {reference} not found")),
         Refusal::ReservedName { name } => Words::new(500, reserved(name)),
+        Refusal::NotPaused { id, name } => Words::new(
+            500,
+            format!("Cannot unpause container {name}: Container {id} is not paused"),
+        ),
+        Refusal::StartFailed { .. } if route == Route::ContainerRestart => return None,
         Refusal::StartFailed { cause, message, .. } => match cause {
             // Clients of the time tell 126 and 127 from 125 by how the text begins. Daemons took the status from the
             // text as well, and "not found" in it made it 404.
@@ -419,6 +482,13 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         },
         _ => return None,
     })
+}
+
+fn name_in_use(name: &str, holder: &str) -> String {
+    format!(
+        "Conflict. The name \"/{name}\" is already in use by container {holder}. You have to remove (or rename) that \
+         container to be able to reuse that name."
+    )
 }
 
 /// There is no LXC, so the list is empty.

@@ -294,6 +294,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 47,
+        routes: &[Route::ContainerUpdate],
+        what: "example keys change: -KernelMemory",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
         bullet: 50,
         routes: &[Route::Node],
         what: "first listed in this document",

@@ -160,12 +160,29 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// What is wrong with the new name of a container.
+pub(super) fn renaming(why: &str) -> String {
+    format!("Error when allocating new name: {why}")
+}
+
+/// The words for a name that another container has.
+pub(super) fn name_in_use(name: &str, holder: &str) -> String {
+    format!(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove (or \
+         rename) that container to be able to reuse that name."
+    )
+}
+
 fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
     match refusal {
         Refusal::BadParameter(why) => Words::new(400, why.as_str()),
         Refusal::BadLogin { why } => {
             let is_check = route == Some(Route::AuthCheck);
             Words::new(if is_check { 401 } else { 500 }, why.as_str())
+        }
+        Refusal::AlreadyPaused { id, .. } => Words::new(409, format!("Container {id} is already paused")),
+        Refusal::BadContainerName { name } if route == Some(Route::ContainerRename) => {
+            Words::new(400, renaming(&container_name(&format!("/{name}"))))
         }
         Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
         Refusal::BadReference { reference, why } => {
@@ -183,6 +200,7 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             format!("Cannot kill container: {name}: Container {id} is not running"),
         ),
         Refusal::ContainerNotRunning { id, .. } => Words::new(409, format!("Container {id} is not running")),
+        Refusal::ContainerPaused { id, name } => Words::new(409, paused(id, name, route)),
         Refusal::ContainerRunning { id } => Words::new(
             409,
             format!(
@@ -193,13 +211,11 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::RemovalInProgress { name } => {
             Words::new(409, format!("removal of container {name} is already in progress"))
         }
-        Refusal::NameInUse { name, holder } => Words::new(
-            409,
-            format!(
-                "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to \
-                 remove (or rename) that container to be able to reuse that name."
-            ),
-        ),
+        Refusal::NameInUse { name, holder } if route == Some(Route::ContainerRename) => {
+            Words::new(409, renaming(&name_in_use(name, holder)))
+        }
+        Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
+        Refusal::NameUnchanged { .. } => Words::new(400, "Renaming a container with the same name as its current name"),
         Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
         Refusal::NotSupported(what) => Words::new(501, format!("gantry does not support {what} yet")),
         Refusal::NoCommand => Words::new(400, "No command specified"),
@@ -219,20 +235,43 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::NoSuchImage { reference } => Words::new(404, format!("No such image: {}", with_tag(reference))),
         Refusal::NotInRegistry { reference, lack, why } => Words::new(404, not_in_registry(reference, *lack, why)),
         Refusal::ReservedName { name } => Words::new(403, reserved(name)),
+        Refusal::NotPaused { id, .. } => Words::new(500, format!("Container {id} is not paused")),
         Refusal::AmbiguousId { prefix } => {
             Words::new(500, format!("Multiple IDs found with provided prefix: {prefix}"))
         }
         Refusal::TagInUse { reference, holder } => Words::new(409, tag_in_use(reference, holder)),
+        Refusal::StartFailed { name, cause, message } if route == Some(Route::ContainerRestart) => {
+            Words::new(500, restart_failed(name, *cause, message))
+        }
         Refusal::StartFailed { cause, message, .. } => {
             // Clients tell 126 and 127 from 125 by these words.
-            let (status, sign) = match cause {
-                StartFailure::NotFound => (400, "executable file not found in $PATH"),
-                StartFailure::NotExecutable => (400, "permission denied"),
-                StartFailure::Other => (500, ""),
-            };
-            Words::new(status, marked(message, sign))
+            let status = if *cause == StartFailure::Other { 500 } else { 400 };
+            Words::new(status, marked(message, sign(*cause)))
         }
         Refusal::Internal(what) => Words::new(500, what.as_str()),
+    }
+}
+
+/// The words for a call that a paused container cannot serve.
+fn paused(id: &str, name: &str, route: Option<Route>) -> String {
+    match route {
+        Some(Route::ContainerAttach) => format!("container {name} is paused, unpause the container before attach"),
+        Some(Route::ContainerStart) => "cannot start a paused container, try unpause instead".into(),
+        _ => format!("Container {id} is paused"),
+    }
+}
+
+/// The words of every version for a restart that failed.
+pub(super) fn restart_failed(name: &str, cause: StartFailure, message: &str) -> String {
+    format!("Cannot restart container {name}: {}", marked(message, sign(cause)))
+}
+
+/// What clients look for in a message to tell why a program could not be started.
+pub(super) fn sign(cause: StartFailure) -> &'static str {
+    match cause {
+        StartFailure::NotFound => "executable file not found in $PATH",
+        StartFailure::NotExecutable => "permission denied",
+        StartFailure::Other => "",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Containers: configuration, state, and what the list and inspect calls show.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -524,3 +525,110 @@ pub struct PortSummary {
     #[serde(rename = "Type")]
     pub protocol: String,
 }
+
+/// The body of `POST /containers/{id}/update` (v1.22). Fields at their default (0, empty) leave what is set. Units are those of
+/// [`HostConfig`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UpdateConfig {
+    /// As [`HostConfig::blkio_weight`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub blkio_weight: u16,
+    /// As [`HostConfig::cpu_shares`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub cpu_shares: i64,
+    /// As [`HostConfig::cpu_period`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub cpu_period: i64,
+    /// As [`HostConfig::cpu_quota`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub cpu_quota: i64,
+    /// As [`HostConfig::cpuset_cpus`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub cpuset_cpus: String,
+    /// As [`HostConfig::cpuset_mems`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub cpuset_mems: String,
+    /// As [`HostConfig::memory`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub memory: i64,
+    /// As [`HostConfig::memory_swap`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub memory_swap: i64,
+    /// As [`HostConfig::memory_reservation`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub memory_reservation: i64,
+    /// As [`HostConfig::kernel_memory`].
+    #[serde(deserialize_with = "null::as_default")]
+    pub kernel_memory: i64,
+    /// As [`HostConfig::restart_policy`] (v1.23); an empty name leaves it.
+    #[serde(deserialize_with = "null::as_default")]
+    pub restart_policy: RestartPolicy,
+}
+
+/// `GET /containers/{id}/top`: what `ps` shows of the container's processes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ProcessList {
+    /// Names of the columns, as `ps` writes them.
+    pub titles: Vec<String>,
+    /// A row for each process, as long as the titles; the last column takes what is left of the line.
+    pub processes: Vec<Vec<String>>,
+}
+
+/// An entry of `GET /containers/{id}/changes`: a path that differs from the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FileChange {
+    /// Path in the container.
+    pub path: String,
+    /// How it differs.
+    pub kind: FileChangeKind,
+}
+
+/// How a path differs from the image; a number on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum FileChangeKind {
+    /// 0: it is there in both and not the same, or something below it changed.
+    Modified,
+    /// 1: it is not in the image.
+    Added,
+    /// 2: it is in the image only.
+    Deleted,
+}
+
+impl From<FileChangeKind> for u8 {
+    fn from(kind: FileChangeKind) -> Self {
+        match kind {
+            FileChangeKind::Modified => 0,
+            FileChangeKind::Added => 1,
+            FileChangeKind::Deleted => 2,
+        }
+    }
+}
+
+impl TryFrom<u8> for FileChangeKind {
+    type Error = UnknownFileChange;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        match number {
+            0 => Ok(Self::Modified),
+            1 => Ok(Self::Added),
+            2 => Ok(Self::Deleted),
+            _ => Err(UnknownFileChange(number)),
+        }
+    }
+}
+
+/// A number that stands for no [`FileChangeKind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownFileChange(pub u8);
+
+impl fmt::Display for UnknownFileChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown kind of change: {}", self.0)
+    }
+}
+
+impl core::error::Error for UnknownFileChange {}

@@ -11,19 +11,24 @@ mod image;
 mod network;
 mod null;
 mod registry;
+mod stats;
 mod system;
 mod timestamp;
 
 pub use self::{
     container::{
-        BlkioWeight, Container, ContainerConfig, ContainerState, ContainerSummary, DeviceMapping, Empty, HealthConfig,
-        HostConfig, LogConfig, MountPoint, NetworkModeOnly, PortSummary, RestartPolicy, ThrottleRate, Ulimit,
+        BlkioWeight, Container, ContainerConfig, ContainerState, ContainerSummary, DeviceMapping, Empty, FileChange,
+        FileChangeKind, HealthConfig, HostConfig, LogConfig, MountPoint, NetworkModeOnly, PortSummary, ProcessList,
+        RestartPolicy, ThrottleRate, Ulimit, UnknownFileChange, UpdateConfig,
     },
     event::{Actor, Event, Progress, ProgressDetail},
     filters::Filters,
     image::{GraphDriver, Image, ImageRemoval, ImageSummary, RootFs},
     network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},
     registry::{Pushed, SearchResult, StoredLogin},
+    stats::{
+        BlkioEntry, BlkioStats, CpuStats, CpuUsage, InterfaceStats, MemoryStats, PidsStats, Stats, ThrottlingData,
+    },
     system::{IndexConfig, Info, PluginNames, RegistryConfig, Version},
     timestamp::{Timestamp, TimestampError},
 };

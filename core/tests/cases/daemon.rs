@@ -16,6 +16,7 @@ pub(crate) fn reply(call: &Call) -> Reply {
         },
         Call::AuthShow => Reply::AuthShown(from_value(script("login")).expect("login")),
         Call::ContainerAttach(_) => Reply::Attached { tty: false },
+        Call::ContainerChanges { .. } => Reply::ContainerChanges(from_value(script("changes")).expect("changes")),
         Call::ContainerCreate(_) => Reply::ContainerCreated {
             id: "e90e34656806e90e34656806e90e34656806e90e34656806e90e34656806e90e".to_owned(),
             warnings: Vec::new(),
@@ -35,6 +36,10 @@ pub(crate) fn reply(call: &Call) -> Reply {
             Reply::ContainerList(containers)
         }
         Call::ContainerLogs(_) => Reply::Logs { tty: false },
+        Call::ContainerStats { stream: true, .. } => Reply::StatsStream,
+        Call::ContainerStats { stream: false, .. } => Reply::Stats(from_value(script("stats")).expect("stats")),
+        Call::ContainerTop { .. } => Reply::ProcessList(from_value(script("processes")).expect("processes")),
+        Call::ContainerUpdate { .. } => Reply::ContainerUpdated { warnings: Vec::new() },
         Call::ContainerWait { .. } => Reply::ContainerExited { status_code: 3 },
         Call::Events(_) => Reply::EventStream,
         Call::ImageCached(_) => Reply::ImageCached {
@@ -53,10 +58,14 @@ pub(crate) fn reply(call: &Call) -> Reply {
         Call::Ping => Reply::Pong,
         Call::Version => Reply::Version(from_value(script("version")).expect("version")),
         Call::ContainerKill { .. }
+        | Call::ContainerPause { .. }
         | Call::ContainerRemove(_)
+        | Call::ContainerRename { .. }
         | Call::ContainerResize { .. }
+        | Call::ContainerRestart { .. }
         | Call::ContainerStart { .. }
         | Call::ContainerStop { .. }
+        | Call::ContainerUnpause { .. }
         | Call::ImageTag { .. } => Reply::Done,
     }
 }
@@ -65,10 +74,10 @@ pub(crate) fn reply(call: &Call) -> Reply {
 pub(crate) fn items(call: &Call) -> Vec<Item> {
     let progress = |value| Item::Progress(from_value(value).expect("progress"));
     match call {
-        Call::ContainerAttach(_) | Call::ContainerLogs(_) => vec![
-            Item::Output(StreamKind::Stdout, Bytes::from_static(b"out")),
-            Item::Output(StreamKind::Stderr, Bytes::from_static(b"err")),
-        ],
+        Call::ContainerAttach(_) | Call::ContainerLogs(_) => output(),
+        Call::ContainerStats { stream: true, .. } => {
+            vec![Item::Stats(from_value(script("stats")).expect("stats"))]
+        }
         Call::Events(_) => {
             let events: Vec<model::Event> = from_value(script("events")).expect("events");
             events.into_iter().map(|event| Item::Event(Box::new(event))).collect()
@@ -83,6 +92,13 @@ pub(crate) fn items(call: &Call) -> Vec<Item> {
         Call::ImageLoad { .. } => vec![progress(json!({"stream": "Loaded image: busybox:latest\n"}))],
         _ => Vec::new(),
     }
+}
+
+fn output() -> Vec<Item> {
+    vec![
+        Item::Output(StreamKind::Stdout, Bytes::from_static(b"out")),
+        Item::Output(StreamKind::Stderr, Bytes::from_static(b"err")),
+    ]
 }
 
 fn script(key: &str) -> Value {

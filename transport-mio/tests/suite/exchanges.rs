@@ -239,6 +239,7 @@ fn odd_exchanges() -> Vec<Exchange> {
             "attach to a terminal, half of the keys",
             attach("tty", UPGRADE, "ls\n\u{10}"),
         ),
+        ("stats", get("/containers/c/stats", "") + &ping),
     ];
     let after_answer = [
         ("output as there is room", slow("Connection: close\r\n")),

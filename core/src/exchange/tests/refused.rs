@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 73);
+    assert_eq!(count, 87);
 }
 
 #[test]
@@ -59,14 +59,32 @@ fn bad_values_are_named() {
     ];
     for (body, key) in rows {
         for version in ["1.12", "1.24"] {
-            let target = format!("/v{version}/containers/create");
-            let response = call("POST", &target, body).expect_err(body);
-            assert_eq!(response.status, 500, "{body}");
-            let text = text(&response);
-            let start = format!("json: cannot unmarshal {key}: ");
-            assert!(text.starts_with(&start) && text.contains("expected"), "{body}: {text}");
+            assert_named(&format!("/v{version}/containers/create"), body, 500, key);
         }
     }
+    let rows = [
+        ("/containers/x/update", 500, r#"{"CpuShares":"lots"}"#, "CpuShares"),
+        ("/containers/x/update", 500, r#"{"blkioweight":-1}"#, "BlkioWeight"),
+        ("/containers/x/update", 500, r#"{"CpusetCpus":0}"#, "CpusetCpus"),
+        (
+            "/containers/x/update",
+            500,
+            r#"{"RestartPolicy":"always"}"#,
+            "RestartPolicy",
+        ),
+    ];
+    for (path, status, body, key) in rows {
+        assert_named(&format!("/v1.22{path}"), body, 500, key);
+        assert_named(&format!("/v1.24{path}"), body, status, key);
+    }
+}
+
+fn assert_named(target: &str, body: &str, status: u16, key: &str) {
+    let response = call("POST", target, body).expect_err(body);
+    assert_eq!(response.status, status, "{target} {body}");
+    let text = text(&response);
+    let start = format!("json: cannot unmarshal {key}: ");
+    assert!(text.starts_with(&start) && text.contains("expected"), "{body}: {text}");
 }
 
 #[test]
@@ -110,6 +128,12 @@ fn refusals_are_worded_as_in_their_time() {
     };
     let create = "POST /containers/create";
     let (pull, push) = ("POST /images/create?fromImage=x", "POST /images/x/push");
+    let is_paused = || Refusal::ContainerPaused { id: id(), name: name() };
+    let unchanged = || Refusal::NameUnchanged { name: name(), id: id() };
+    let pause = "POST /containers/N/pause";
+    let rename = "POST /containers/N/rename?name=N";
+    let restart = "POST /containers/N/restart";
+    let top = "GET /containers/N/top";
     let kill = "POST /containers/N/kill";
     let rows: Vec<(&str, &str, Refusal, u16, String)> = vec![
         ("1.18", "GET /containers/N/json", missing(), 404, "no such id: N".into()),
@@ -232,6 +256,62 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.0", pull, lack("x", RegistryLack::Repository), 404, "Error: image x not found".into()),
         ("1.24", pull, Refusal::ReservedName { name: "scratch".into() }, 403, "'scratch' is a reserved name".into()),
         ("1.22", pull, Refusal::ReservedName { name: "scratch".into() }, 500, "'scratch' is a reserved name".into()),
+        ("1.12", pause, missing(), 404, "no such id: N".into()),
+        ("1.24", pause, missing(), 404, "No such container: N".into()),
+        ("1.12", pause, stopped(), 500, format!("Cannot pause container N: Container {ID} is not running")),
+        ("1.22", pause, stopped(), 500, format!("Cannot pause container N: Container {ID} is not running")),
+        ("1.23", pause, stopped(), 409, format!("Container {ID} is not running")),
+        ("1.12", pause, Refusal::AlreadyPaused { id: id(), name: name() }, 500,
+         format!("Cannot pause container N: Container {ID} is already paused")),
+        ("1.23", pause, Refusal::AlreadyPaused { id: id(), name: name() }, 409,
+         format!("Container {ID} is already paused")),
+        ("1.22", "POST /containers/N/unpause", Refusal::NotPaused { id: id(), name: name() }, 500,
+         format!("Cannot unpause container N: Container {ID} is not paused")),
+        ("1.24", "POST /containers/N/unpause", Refusal::NotPaused { id: id(), name: name() }, 500,
+         format!("Container {ID} is not paused")),
+        ("1.22", "POST /containers/N/start", is_paused(), 500,
+         "Cannot start a paused container, try unpause instead.".into()),
+        ("1.23", "POST /containers/N/start", is_paused(), 409,
+         "cannot start a paused container, try unpause instead".into()),
+        ("1.22", "POST /containers/N/stop", is_paused(), 500,
+         format!("Cannot stop container N: Container {ID} is paused. Unpause the container before stopping")),
+        ("1.24", "POST /containers/N/stop", is_paused(), 409, format!("Container {ID} is paused")),
+        ("1.24", "POST /containers/N/attach", is_paused(), 409,
+         "container N is paused, unpause the container before attach".into()),
+        ("1.18", rename, name_in_use(), 409,
+         "Error when allocating new name: Conflict. The name \"N\" is already in use by container 4fa6e0f0c678. You \
+          have to delete (or rename) that container to be able to reuse that name.".into()),
+        ("1.22", rename, name_in_use(), 409,
+         format!("Error when allocating new name: Conflict. The name \"/N\" is already in use by container {ID}. You \
+                  have to remove (or rename) that container to be able to reuse that name.")),
+        ("1.24", rename, name_in_use(), 409,
+         format!("Error when allocating new name: Conflict. The container name \"/N\" is already in use by container \
+                  \"{ID}\". You have to remove (or rename) that container to be able to reuse that name.")),
+        ("1.18", rename, unchanged(), 409,
+         "Error when allocating new name: Conflict. The name \"N\" is already in use by container 4fa6e0f0c678. You \
+          have to delete (or rename) that container to be able to reuse that name.".into()),
+        ("1.22", rename, unchanged(), 409,
+         format!("Error when allocating new name: Conflict. The name \"/N\" is already in use by container {ID}. You \
+                  have to remove (or rename) that container to be able to reuse that name.")),
+        ("1.23", rename, unchanged(), 400, "Renaming a container with the same name as its current name".into()),
+        ("1.18", rename, Refusal::BadContainerName { name: "b d".into() }, 500,
+         "Error when allocating new name: Invalid container name (b d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+             .into()),
+        ("1.22", rename, Refusal::BadContainerName { name: "b d".into() }, 500,
+         "Error when allocating new name: Invalid container name (/b d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+             .into()),
+        ("1.24", rename, Refusal::BadContainerName { name: "b d".into() }, 400,
+         "Error when allocating new name: Invalid container name (/b d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+             .into()),
+        ("1.0", restart, start(StartFailure::NotFound), 500,
+         "Cannot restart container N: exec: \"x\": executable file not found in $PATH".into()),
+        ("1.22", restart, start(StartFailure::NotExecutable), 500,
+         "Cannot restart container N: exec: \"x\": permission denied".into()),
+        ("1.24", restart, start(StartFailure::Other), 500, "Cannot restart container N: exec: \"x\"".into()),
+        ("1.3", top, missing(), 404, "no such id: N".into()),
+        ("1.18", top, stopped(), 500, "Container N is not running".into()),
+        ("1.22", top, stopped(), 500, "Container N is not running".into()),
+        ("1.23", top, stopped(), 409, format!("Container {ID} is not running")),
         ("1.24", "POST /images/create?fromImage=x", Refusal::NotSupported("pull".into()), 501, "gantry does not support pull yet".into()),
     ];
     for (version, request, refusal, status, message) in rows {

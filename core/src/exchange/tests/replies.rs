@@ -1,11 +1,18 @@
 //! Replies and stream items, byte for byte where it matters.
 
-use alloc::{collections::VecDeque, format, string::String, vec, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::VecDeque,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{super::*, ID, PLAIN, answer, begin, bytes, content_type, text};
+use super::{super::*, ID, PLAIN, answer, begin, bytes, content_type, daemon, text};
 use crate::{driver::SourceId, model};
 
 /// Status and body of the answer to a request without body.
@@ -35,6 +42,11 @@ fn statuses() {
         ("POST", "/v1.11/images/x/insert", 200),
         ("POST", "/v1.24/images/x/push", 200),
         ("GET", "/v1.24/images/search", 200),
+        ("POST", "/v1.12/containers/x/pause", 204),
+        ("POST", "/v1.24/containers/x/unpause", 204),
+        ("POST", "/v1.0/containers/x/restart", 204),
+        ("POST", "/v1.24/containers/x/rename?name=y", 204),
+        ("GET", "/v1.24/containers/x/stats", 200),
     ];
     for (method, target, status) in rows {
         assert_eq!(exchange(method, target).0.status, status, "{method} {target}");
@@ -154,6 +166,37 @@ fn shapes_of_old() {
         ),
         ("listeners", "/v1.3/info", "/EventsListeners", json!("2")),
         ("version in info", "/v1.0/info", "/Version", json!("0.1.0")),
+        (
+            "processes were objects",
+            "/v1.3/containers/x/top",
+            "/0",
+            json!({"PID": "13642", "Tty": "pts/0", "Time": "00:00:00", "Cmd": "bash"}),
+        ),
+        (
+            "names without arguments",
+            "/v1.3/containers/x/top",
+            "/1/Cmd",
+            json!("sleep"),
+        ),
+        (
+            "processes are rows",
+            "/v1.4/containers/x/top",
+            "/Processes/1/7",
+            json!("sleep 10"),
+        ),
+        ("kinds of changes", "/v1.0/containers/x/changes", "/2/Kind", json!(2)),
+        (
+            "one network",
+            "/v1.20/containers/x/stats?stream=0",
+            "/network/rx_bytes",
+            json!(9979),
+        ),
+        (
+            "networks",
+            "/v1.21/containers/x/stats?stream=0",
+            "/networks/eth5/rx_bytes",
+            json!(4641),
+        ),
     ];
     for (name, target, pointer, expected) in rows {
         assert_eq!(
@@ -176,10 +219,58 @@ fn shapes_of_old() {
         ("/v1.11/version", "/ApiVersion"),
         ("/v1.0/info", "/ServerVersion"),
         ("/v1.24/containers/x/json", "/SizeRw"),
+        ("/v1.18/containers/x/stats", "/precpu_stats"),
+        ("/v1.20/containers/x/stats?stream=0", "/networks"),
+        ("/v1.21/containers/x/stats", "/network"),
+        ("/v1.22/containers/x/stats", "/pids_stats"),
+        ("/v1.22/containers/x/stats?stream=0", "/name"),
     ];
     for (target, pointer) in gone {
         assert_eq!(json(target).pointer(pointer), None, "{target} {pointer}");
     }
+}
+
+#[test]
+fn stats_are_lines_or_one_answer() {
+    for version in ["1.17", "1.24"] {
+        let mut exchange = begin("GET", &format!("/v{version}/containers/x/stats"), None).expect(version);
+        let call = exchange.call(b"").expect(version);
+        let response = exchange.respond(Reply::StatsStream);
+        assert_eq!(response.body, ResponseBody::Stream, "{version}");
+        assert_eq!(content_type(&response), Some("application/json"), "{version}");
+        let mut out = VecDeque::new();
+        for item in daemon::items(&call).into_iter().chain(daemon::items(&call)) {
+            exchange.item(item, &mut out);
+        }
+        assert_eq!(out.len(), 2, "{version}: one piece for each reading");
+        let text = String::from_utf8(bytes(&out)).expect("text");
+        assert!(text.ends_with("}\n") && text.lines().count() == 2, "{version}: {text}");
+    }
+    let (response, body) = exchange("GET", "/v1.24/containers/x/stats?stream=0");
+    assert!(matches!(response.body, ResponseBody::Full(_)) && body.lines().count() == 1);
+}
+
+#[test]
+fn a_container_without_network_has_zeros_in_its_place() {
+    let stats = || Reply::Stats(Box::default());
+    for (version, expected) in [("1.20", Some(&json!(0))), ("1.21", None)] {
+        let target = format!("/v{version}/containers/x/stats?stream=0");
+        let response = begin("GET", &target, None).expect(version).respond(stats());
+        let ResponseBody::Full(bytes) = response.body else {
+            panic!("no body")
+        };
+        let stats: Value = serde_json::from_slice(&bytes).expect(version);
+        assert_eq!(stats.pointer("/network/tx_packets"), expected, "{version}");
+        assert_eq!(stats.get("networks"), None, "{version}");
+    }
+}
+
+#[test]
+fn other_numbers_are_no_kinds_of_changes() {
+    let kind = |number: u8| serde_json::from_value::<model::FileChangeKind>(number.into());
+    assert_eq!(kind(1).expect("a kind"), model::FileChangeKind::Added);
+    let error = kind(3).expect_err("three").to_string();
+    assert_eq!(error, "unknown kind of change: 3");
 }
 
 #[test]

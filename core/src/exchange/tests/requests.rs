@@ -247,6 +247,26 @@ fn requests_become_calls() {
         changes: vec!["a".into(), "b".into()],
         ..Default::default()
     };
+    let stats = |stream| Call::ContainerStats {
+        container: "x".into(),
+        stream,
+    };
+    let top = |ps_args: Option<&str>| Call::ContainerTop {
+        container: "x".into(),
+        ps_args: ps_args.map(Into::into),
+    };
+    let restart = |grace_secs| Call::ContainerRestart {
+        container: "x".into(),
+        grace_secs,
+    };
+    let rename = || Call::ContainerRename {
+        container: "x".into(),
+        name: "new".into(),
+    };
+    let update = |config: Value| Call::ContainerUpdate {
+        container: "x".into(),
+        config: serde_json::from_value(config).expect("update"),
+    };
     let rows = [
         ("no version", "GET", "/info", "", Call::Info),
         ("old version", "GET", "/v1.000000/info", "", Call::Info),
@@ -422,7 +442,110 @@ fn requests_become_calls() {
             },
         ),
     ];
-    for (name, method, target, body, expected) in rows {
+    let later = [
+        (
+            "restart",
+            "POST",
+            "/v1.0/containers/x/restart?t=5",
+            "",
+            restart(Some(5)),
+        ),
+        (
+            "restart: usual time",
+            "POST",
+            "/v1.24/containers/x/restart",
+            "",
+            restart(None),
+        ),
+        (
+            "restart: bad time was ignored",
+            "POST",
+            "/v1.22/containers/x/restart?t=abc",
+            "",
+            restart(None),
+        ),
+        ("rename", "POST", "/v1.17/containers/x/rename?name=new", "", rename()),
+        (
+            "rename: slash",
+            "POST",
+            "/v1.24/containers/x/rename?name=%2Fnew",
+            "",
+            rename(),
+        ),
+        ("top", "GET", "/v1.24/containers/x/top", "", top(None)),
+        (
+            "top: arguments",
+            "GET",
+            "/v1.4/containers/x/top?ps_args=-o+pid,cmd",
+            "",
+            top(Some("-o pid,cmd")),
+        ),
+        (
+            "top: no arguments",
+            "GET",
+            "/v1.24/containers/x/top?ps_args=",
+            "",
+            top(None),
+        ),
+        (
+            "top: fixed columns",
+            "GET",
+            "/v1.3/containers/x/top?ps_args=aux",
+            "",
+            top(None),
+        ),
+        ("stats", "GET", "/v1.17/containers/x/stats", "", stats(true)),
+        (
+            "stats: once",
+            "GET",
+            "/v1.19/containers/x/stats?stream=0",
+            "",
+            stats(false),
+        ),
+        (
+            "stats: once",
+            "GET",
+            "/v1.24/containers/x/stats?stream=False",
+            "",
+            stats(false),
+        ),
+        (
+            "stats: once",
+            "GET",
+            "/v1.24/containers/x/stats?stream=",
+            "",
+            stats(false),
+        ),
+        (
+            "stats: on",
+            "GET",
+            "/v1.24/containers/x/stats?stream=True",
+            "",
+            stats(true),
+        ),
+        (
+            "stats: always on",
+            "GET",
+            "/v1.18/containers/x/stats?stream=0",
+            "",
+            stats(true),
+        ),
+        (
+            "update",
+            "POST",
+            "/v1.22/containers/x/update",
+            r#"{"memory":9,"CpusetCpus":"0","Binds":5,"RestartPolicy":{"Name":"always"}}"#,
+            update(json!({"Memory": 9, "CpusetCpus": "0", "RestartPolicy": {"Name": "always"}})),
+        ),
+        (
+            "update: nulls",
+            "POST",
+            "/v1.24/containers/x/update",
+            r#"{"Memory":null,"CpusetMems":null,"RestartPolicy":null}"#,
+            update(json!({})),
+        ),
+    ];
+    for (name, method, target, body, expected) in rows.into_iter().chain(later) {
         assert_eq!(call(method, target, body), Ok(expected), "{name}: {target}");
     }
 }
@@ -468,6 +591,9 @@ fn bodies_are_used() {
         ("POST", "/images/x/push", Body::Optional),
         ("POST", "/v1.11/images/x/insert", Body::None),
         ("GET", "/images/search", Body::None),
+        ("POST", "/containers/x/update", Body::Required),
+        ("POST", "/containers/x/restart", Body::None),
+        ("GET", "/containers/x/stats", Body::None),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),
         ("POST", "/images/load", Body::Stream),
@@ -492,10 +618,12 @@ proptest! {
     fn no_request_panics(
         method in "GET|POST|PUT|DELETE|HEAD|X",
         version in "|/v1\\.[0-9]{1,2}|/v[0-9.]{0,6}",
-        path in "/(containers|images|auth)/(json|create|load|search|getCache|[a-z/:%0-9.]{0,12})(/(json|start|attach|logs|tag|resize|push|insert))?|/auth|.{0,30}",
-        query in "(\\?(h|w|t|since|filters|fromSrc|fromImage|registry|size|stdout|limit)=.{0,8}(&[a-z]{0,4}=.{0,4})?)?",
+        path in "/(containers|images|auth)/(json|create|load|search|getCache|[a-z/:%0-9.]{0,12})\
+             (/(json|start|attach|changes|insert|logs|push|rename|restart|resize|stats|tag|top|update))?|/auth|.{0,30}",
+        query in "(\\?(h|w|t|since|filters|fromSrc|fromImage|registry|size|stdout|limit|name|ps_args|stream)=.{0,8}\
+             (&[a-z]{0,4}=.{0,4})?)?",
         auth in "|e30=|eyJ1c2VybmFtZSI6InUifQ==|[A-Za-z0-9+/=]{0,12}|.{0,8}",
-        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd|Id|username|password)\":.{0,12}\\}?)|.{0,8}",
+        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd|Id|Memory|RestartPolicy|username|password)\":.{0,12}\\}?)|.{0,8}",
     ) {
         let target = format!("{version}{path}{query}");
         let headers = [("Content-Type", "application/json"), ("X-Registry-Auth", &*auth)];
