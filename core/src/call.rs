@@ -5,6 +5,7 @@
 //! of v1.24; what older versions called the same thing is written down in the `dialect` modules.
 
 mod container;
+mod exec;
 mod image;
 mod registry;
 mod system;
@@ -13,6 +14,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String};
 
 pub use self::{
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
+    exec::{ExecCreate, ExecStart},
     image::{ImageCached, ImageImport, ImageList},
     registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
@@ -134,6 +136,26 @@ pub enum Call {
     Events(EventsQuery),
     /// `POST /images/getCache` (below v1.8): the image that a build step has made before.
     ImageCached(Box<ImageCached>),
+    /// `POST /containers/{id}/exec`.
+    ExecCreate(Box<ExecCreate>),
+    /// `GET /exec/{id}/json`.
+    ExecInspect {
+        /// Exec id.
+        exec: String,
+        /// The answer needs [`Exec::container`](crate::model::Exec::container), which versions below v1.22 show.
+        container: bool,
+    },
+    /// `POST /exec/{id}/resize`.
+    ExecResize {
+        /// Exec id.
+        exec: String,
+        /// Rows, in characters.
+        height: u16,
+        /// Columns, in characters.
+        width: u16,
+    },
+    /// `POST /exec/{id}/start`: hijacks the connection, unless it is detached.
+    ExecStart(ExecStart),
     /// `POST /images/create` with `fromSrc`. With `source` = `-` a tar stream follows as the request body.
     ImageImport(ImageImport),
     /// `POST /images/{name}/insert` (below v1.12).
@@ -213,6 +235,10 @@ impl Call {
             Self::ImageCached(_) => "POST /images/getCache",
             Self::ImageImport(_) | Self::ImagePull(_) => "POST /images/create",
             Self::ImageInsert(_) => "POST /images/{name}/insert",
+            Self::ExecCreate(_) => "POST /containers/{id}/exec",
+            Self::ExecInspect { .. } => "GET /exec/{id}/json",
+            Self::ExecResize { .. } => "POST /exec/{id}/resize",
+            Self::ExecStart(_) => "POST /exec/{id}/start",
             Self::ImageInspect { .. } => "GET /images/{name}/json",
             Self::ImageList(_) => "GET /images/json",
             Self::ImageLoad { .. } => "POST /images/load",
@@ -223,6 +249,15 @@ impl Call {
             Self::Info => "GET /info",
             Self::Ping => "GET /_ping",
             Self::Version => "GET /version",
+        }
+    }
+
+    /// Whether a good answer takes the connection out of HTTP.
+    pub fn hijacks(&self) -> bool {
+        match self {
+            Self::ContainerAttach(_) => true,
+            Self::ExecStart(start) => !start.detach,
+            _ => false,
         }
     }
 

@@ -53,14 +53,14 @@ pub enum Event {
         /// The request.
         id: RequestId,
     },
-    /// After [`Reply::Attached`]: the next bytes of the client's standard input. Never empty.
+    /// After [`Reply::Attached`] or [`Reply::ExecAttached`]: the next bytes of the client's standard input. Never empty.
     Input {
         /// The request.
         id: RequestId,
         /// The bytes.
         bytes: Bytes,
     },
-    /// After [`Reply::Attached`]: the client has closed its sending direction. It still reads.
+    /// After [`Reply::Attached`] or [`Reply::ExecAttached`]: the client has closed its sending direction. It still reads.
     InputEnd {
         /// The request.
         id: RequestId,
@@ -85,8 +85,7 @@ const CORS_METHODS: &str = "HEAD, GET, POST, DELETE, PUT, OPTIONS";
 /// The connection of one client, as a state machine without I/O. A transport drives it as a [`Protocol`].
 ///
 /// **Each [`Event::Call`] is answered exactly once with [`respond`](Self::respond).** A reply that opens a stream
-/// ([`Reply::Attached`], [`Reply::EventStream`], [`Reply::Logs`], [`Reply::ProgressStream`]) is followed by
-/// [`send`](Self::send) and one [`finish`](Self::finish) or [`abort`](Self::abort). Requests of one connection come one at
+/// ([`Reply::opens_stream`]) is followed by [`send`](Self::send) and one [`finish`](Self::finish) or [`abort`](Self::abort). Requests of one connection come one at
 /// a time: the next one is told after the last one is over.
 ///
 /// A request is over when it was answered completely, aborted by either side, or detached. **Commands for a request that
@@ -315,7 +314,7 @@ impl Connection {
             Ok(call) => {
                 let id = self.next_id;
                 self.next_id = RequestId(id.0 + 1);
-                let may_hijack = matches!(call, Call::ContainerAttach(_));
+                let may_hijack = call.hijacks();
                 active.stage = Stage::Called { id, may_hijack };
                 active.body_wanted = body_wanted;
                 self.untold.push_back(Event::Call { id, call });
@@ -399,7 +398,11 @@ impl Connection {
         let (id, may_hijack) = match self.active.as_ref().map(|active| &active.stage) {
             Some(Stage::Called { id, may_hijack, .. }) => (Some(*id), *may_hijack),
             Some(Stage::Collecting { id }) => (Some(*id), false),
-            None | Some(Stage::Gathering(_) | Stage::Streaming { .. } | Stage::Hijacked { .. }) => (None, false),
+            Some(Stage::Gathering(_)) => (
+                None,
+                self.active.as_ref().is_some_and(|active| active.exchange.may_hijack()),
+            ),
+            None | Some(Stage::Streaming { .. } | Stage::Hijacked { .. }) => (None, false),
         };
         let (body, stage) = match body {
             ResponseBody::None => (AnswerBody::None, None),

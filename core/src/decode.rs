@@ -5,6 +5,7 @@
 //! configuration with the create in versions whose documents have it with the start.
 
 mod container;
+mod exec;
 mod image;
 pub(crate) mod registry;
 
@@ -12,7 +13,10 @@ use alloc::{borrow::ToOwned, boxed::Box, format, string::String};
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::container::{CONTAINER_FILTERS, detach_keys};
+pub(crate) use self::{
+    container::{CONTAINER_FILTERS, detach_keys},
+    exec::detach_keys as exec_detach_keys,
+};
 use crate::{
     AuthCheck, Call, ContainerAttach, ContainerList, ContainerRemove, EventsQuery, ImageInsert, ImageList,
     dialect::{Asked, Failure, Manner},
@@ -38,7 +42,12 @@ pub(crate) enum Body {
 /// What a request for a served endpoint brings after its head.
 pub(crate) fn body(route: Route, query: &Query) -> Body {
     match route {
-        Route::AuthCheck | Route::ContainerCreate | Route::ContainerUpdate | Route::ImageCached => Body::Required,
+        Route::AuthCheck
+        | Route::ContainerCreate
+        | Route::ContainerExec
+        | Route::ContainerUpdate
+        | Route::ExecStart
+        | Route::ImageCached => Body::Required,
         Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
@@ -55,7 +64,9 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
             json::spell(body, &["Id"]);
             container::spell(body);
         }
+        Route::ContainerExec => exec::spell_create(body),
         Route::ContainerUpdate => container::spell_update(body),
+        Route::ExecStart => exec::spell_start(body),
         _ => {}
     }
 }
@@ -79,6 +90,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
         }),
         Route::ContainerChanges => Call::ContainerChanges { container: name },
         Route::ContainerCreate => Call::ContainerCreate(Box::new(container::create(&query, body)?)),
+        Route::ContainerExec => Call::ExecCreate(Box::new(exec::create(name, body)?)),
         Route::ContainerInspect => Call::ContainerInspect {
             container: name,
             size: query.flag("size"),
@@ -153,6 +165,16 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             url: query.text("url").unwrap_or_default(),
             path: query.text("path").unwrap_or_default(),
         }),
+        Route::ExecInspect => Call::ExecInspect {
+            exec: name,
+            container: manner.exec_shows_container,
+        },
+        Route::ExecResize => Call::ExecResize {
+            exec: name,
+            height: query.size("h")?,
+            width: query.size("w")?,
+        },
+        Route::ExecStart => Call::ExecStart(exec::start(name, body)?),
         Route::ImageInspect => Call::ImageInspect { image: name },
         Route::ImageList => {
             let mut filters = filters(&query, image::IMAGE_FILTERS)?;
@@ -190,10 +212,14 @@ fn section(body: &mut Map<String, Value>, key: &str) -> Result<Map<String, Value
     match body.remove(key) {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(map)) => Ok(map),
-        Some(other) => Err(JsonError::WrongType {
-            key: key.to_owned(),
-            why: format!("expected an object, got {other}"),
-        }),
+        Some(other) => Err(wrong_type(key, "an object", &other)),
+    }
+}
+
+fn wrong_type(key: &str, expected: &str, found: &Value) -> JsonError {
+    JsonError::WrongType {
+        key: key.to_owned(),
+        why: format!("expected {expected}, got {found}"),
     }
 }
 

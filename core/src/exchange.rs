@@ -22,7 +22,7 @@ use crate::{
     framing::{FrameHeader, StreamKind},
     http::{Part, RequestHead},
     json, limits,
-    model::{Event, Progress},
+    model::{Event, Exec, Progress},
     query::{self, Query},
     route::{self, Route},
 };
@@ -39,7 +39,7 @@ pub(crate) struct Exchange {
     content_type: Option<String>,
     /// `X-Registry-Auth`; empty when it is not there.
     registry_auth: Secret,
-    /// Detach keys of an attach with standard input; empty otherwise.
+    /// Detach keys of an attach or exec with standard input; empty otherwise.
     detach_keys: Vec<u8>,
     stream: Stream,
 }
@@ -158,6 +158,11 @@ impl Exchange {
         decode::body(self.route, &self.query)
     }
 
+    /// Whether what follows the request may be meant for a stream.
+    pub(crate) fn may_hijack(&self) -> bool {
+        matches!(self.route, Route::ContainerAttach | Route::ExecStart)
+    }
+
     /// Makes the call. `body` is the whole body if [`body`](Self::body) said JSON, else empty.
     pub(crate) fn call(&mut self, body: &[u8]) -> Result<Call, Response> {
         self.decode(body)
@@ -169,6 +174,13 @@ impl Exchange {
         match reply {
             Reply::Refused(refusal) => self.fail(&Failure::Refused(refusal)),
             Reply::Attached { tty } => {
+                self.stream = self.output(tty);
+                Response::typed(200, RAW_STREAM, ResponseBody::Hijack)
+            }
+            Reply::ExecAttached { tty, detach_keys } => {
+                // The daemon has them from a create, where they were read before.
+                let keys = |text: String| decode::exec_detach_keys(&text).unwrap_or_default();
+                self.detach_keys = detach_keys.map(keys).unwrap_or_default();
                 self.stream = self.output(tty);
                 Response::typed(200, RAW_STREAM, ResponseBody::Hijack)
             }
@@ -205,7 +217,11 @@ impl Exchange {
                 response
             }
             Reply::Done => self.empty(match self.route {
-                Route::ContainerResize | Route::ContainerResizeByGet | Route::ImageLoad => 200,
+                Route::ContainerResize
+                | Route::ContainerResizeByGet
+                | Route::ExecResize
+                | Route::ExecStart
+                | Route::ImageLoad => 200,
                 Route::ImageTag => 201,
                 _ => 204,
             }),
@@ -221,6 +237,8 @@ impl Exchange {
             Reply::ContainerList(list) => self.json(200, &list),
             Reply::Container(container) => self.json(200, &container),
             Reply::ContainerUpdated { warnings } => self.json(200, &json!({"Warnings": warnings})),
+            Reply::Exec(exec) => self.exec(&exec),
+            Reply::ExecCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
             Reply::Image(image) => self.json(200, &image),
             Reply::ImageCached { id } => self.json(200, &json!({"Id": id})),
             Reply::ImageList(list) => self.json(200, &list),
@@ -326,9 +344,13 @@ impl Exchange {
     fn read_json(&self, body: &[u8]) -> Result<Map<String, Value>, Failure> {
         let content_type = self.content_type.as_deref().unwrap_or_default();
         let (media_type, _) = content_type.split_once(';').unwrap_or((content_type, ""));
-        // Logins were never asked for their type.
-        let is_login = matches!(self.route, Route::AuthCheck | Route::ImagePush);
-        if !is_login && !media_type.trim().eq_ignore_ascii_case("application/json") {
+        let is_checked = match self.route {
+            // Logins were never asked for their type.
+            Route::AuthCheck | Route::ImagePush => false,
+            Route::ExecStart => self.manner.exec_start_has_type,
+            _ => true,
+        };
+        if is_checked && !media_type.trim().eq_ignore_ascii_case("application/json") {
             return Err(Failure::ContentType(content_type.to_owned()));
         }
         let mut map = match json::parse(body)? {
@@ -391,6 +413,26 @@ impl Exchange {
     /// No type of the model fails to serialise (their keys are strings); still better an answer than a panic.
     fn unserializable(&self, error: &serde_json::Error) -> Response {
         self.fail(&Failure::Refused(Refusal::Internal(format!("reply: {error}"))))
+    }
+
+    /// An exec, with its container as an inspect of the version shows it.
+    fn exec(&self, exec: &Exec) -> Response {
+        let mut body = match serde_json::to_value(exec) {
+            Ok(body) => body,
+            Err(e) => return self.unserializable(&e),
+        };
+        if let Some(container) = body.get_mut("Container") {
+            let mut inspected = Answer {
+                status: 200,
+                body: Some(container.take()),
+            };
+            dialect::lower(self.version, Route::ContainerInspect, &mut inspected);
+            *container = inspected.body.unwrap_or_default();
+        }
+        self.answer(Answer {
+            status: 200,
+            body: Some(body),
+        })
     }
 
     fn event(&self, event: &Event) -> Option<Bytes> {

@@ -109,8 +109,8 @@ mod time;
 pub use crate::{
     call::{
         AuthCheck, Call, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove, EventsQuery,
-        ImageCached, ImageImport, ImageInsert, ImageList, ImagePull, ImagePush, ImageSearch, Labels, Login,
-        RegistryAuth,
+        ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert, ImageList, ImagePull, ImagePush, ImageSearch,
+        Labels, Login, RegistryAuth,
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},

@@ -54,7 +54,7 @@ pub enum Refusal {
         /// The container as the client named it.
         name: String,
     },
-    /// The container is paused and the call needs it running.
+    /// The container is paused and the call needs it running (start, exec).
     ContainerPaused {
         /// Full id.
         id: String,
@@ -63,6 +63,21 @@ pub enum Refusal {
     },
     /// The container runs and the call needs it stopped (remove without force).
     ContainerRunning {
+        /// Full id.
+        id: String,
+    },
+    /// The exec has run already.
+    ExecEnded {
+        /// Full id.
+        id: String,
+    },
+    /// The exec does not run: not yet, or no more.
+    ExecNotRunning {
+        /// Full id.
+        id: String,
+    },
+    /// The exec runs already.
+    ExecRunning {
         /// Full id.
         id: String,
     },
@@ -93,10 +108,17 @@ pub enum Refusal {
     NoCommand,
     /// The body holds no configuration at all.
     NoConfig,
+    /// An exec without a program to run.
+    NoExecCommand,
     /// No such container.
     NoSuchContainer {
         /// As the client wrote it.
         name: String,
+    },
+    /// No such exec.
+    NoSuchExec {
+        /// As the client wrote it.
+        id: String,
     },
     /// No such image.
     NoSuchImage {

@@ -45,8 +45,17 @@ pub enum Reply {
         /// What the daemon could not grant, for people.
         warnings: Vec<String>,
     },
-    /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause.
+    /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause, a detached exec.
     Done,
+    /// `GET /exec/{id}/json`.
+    Exec(Box<model::Exec>),
+    /// `POST /containers/{id}/exec`.
+    ExecCreated {
+        /// The new exec's id, 64 hexadecimal digits.
+        id: String,
+        /// What the daemon could not grant, for people.
+        warnings: Vec<String>,
+    },
     /// `GET /images/{name}/json`.
     Image(Box<model::Image>),
     /// `POST /images/getCache`. That there is none is [`Refusal::NoSuchImage`].
@@ -83,6 +92,15 @@ pub enum Reply {
     },
     /// Opens the stream of `GET /events`; [`Item::Event`] follows.
     EventStream,
+    /// Opens the hijacked stream of `POST /exec/{id}/start`; [`Item::Output`] follows, and input arrives as
+    /// [`Event::Input`](crate::Event::Input).
+    ExecAttached {
+        /// The start asked for the stream of a terminal: it is raw.
+        tty: bool,
+        /// Detach keys to look for in a raw stream, as the exec's create named them; empty is the usual ones. `None` when
+        /// the exec has no terminal or does not read standard input.
+        detach_keys: Option<String>,
+    },
     /// Opens the stream of `GET /containers/{id}/logs`; [`Item::Output`] follows.
     Logs {
         /// The container has a terminal: the stream is raw.
@@ -99,7 +117,12 @@ impl Reply {
     pub fn opens_stream(&self) -> bool {
         matches!(
             self,
-            Self::Attached { .. } | Self::EventStream | Self::Logs { .. } | Self::ProgressStream | Self::StatsStream
+            Self::Attached { .. }
+                | Self::EventStream
+                | Self::ExecAttached { .. }
+                | Self::Logs { .. }
+                | Self::ProgressStream
+                | Self::StatsStream
         )
     }
 }

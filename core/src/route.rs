@@ -92,6 +92,7 @@ impl Route {
                 | Self::ContainerAttach
                 | Self::ContainerChanges
                 | Self::ContainerCreate
+                | Self::ContainerExec
                 | Self::ContainerInspect
                 | Self::ContainerKill
                 | Self::ContainerList
@@ -111,6 +112,9 @@ impl Route {
                 | Self::ContainerWait
                 | Self::Events
                 | Self::ImageCached
+                | Self::ExecInspect
+                | Self::ExecResize
+                | Self::ExecStart
                 | Self::ImageCreate
                 | Self::ImageInsert
                 | Self::ImageInspect

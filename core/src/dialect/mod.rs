@@ -214,6 +214,10 @@ pub(crate) struct Manner {
     pub(crate) push_names_registry: bool,
     /// A tag that another image has is moved without being forced.
     pub(crate) tag_moves: bool,
+    /// The body of an exec's start must say that it is JSON.
+    pub(crate) exec_start_has_type: bool,
+    /// Inspect of an exec shows the whole container.
+    pub(crate) exec_shows_container: bool,
 }
 
 impl Manner {
@@ -228,6 +232,8 @@ impl Manner {
         login_stored: false,
         push_names_registry: false,
         tag_moves: true,
+        exec_start_has_type: true,
+        exec_shows_container: false,
     };
 }
 
@@ -477,6 +483,8 @@ mod why {
     pub(super) const EXTRA: &str = "an example was rewritten; genuine daemons sent these fields at every version";
     /// For keys that no longer appear in an example of a request.
     pub(super) const STILL_TAKEN: &str = "documents drop and bring it back; it is taken at every version";
+    /// For what an exec shows of its container.
+    pub(super) const INSPECTED: &str = "the container is shown as its own inspect shows it";
     /// For listed statuses and filters.
     pub(super) const DAEMON: &str = "a matter of the daemon behind the API, the same at every version";
     /// For corrections of documents.

@@ -226,9 +226,19 @@ fn answers(route: Route) -> Vec<Answer> {
             });
             list
         }
+        Route::ContainerExec => ok(json!({"Id": "f90e34656806", "Warnings": []})),
         Route::ContainerStart => done(204),
         Route::ContainerStats => ok(script::<model::Stats>("stats")),
         Route::ContainerTop => ok(script::<model::ProcessList>("processes")),
+        Route::ExecInspect => {
+            let mut running = ok(script::<model::Exec>("exec"));
+            running.iter_mut().filter_map(body).for_each(|exec| {
+                exec.insert("ExitCode".into(), Value::Null);
+                exec.insert("Container".into(), script::<model::Container>("container"));
+            });
+            running
+        }
+        Route::ExecResize => done(200),
         Route::ImageInspect => ok(script::<model::Image>("image")),
         Route::ImageList => ok(script::<Vec<model::ImageSummary>>("images")),
         Route::ImageRemove => ok(script::<Vec<model::ImageRemoval>>("removed")),
@@ -323,6 +333,9 @@ fn failures() -> Vec<Failure> {
             name: text(),
         },
         Refusal::ContainerRunning { id: text() },
+        Refusal::ExecEnded { id: text() },
+        Refusal::ExecNotRunning { id: text() },
+        Refusal::ExecRunning { id: text() },
         Refusal::RemovalInProgress { name: text() },
         Refusal::NameInUse {
             name: text(),
@@ -354,7 +367,9 @@ fn failures() -> Vec<Failure> {
         Refusal::NotSupported(text()),
         Refusal::NoCommand,
         Refusal::NoConfig,
+        Refusal::NoExecCommand,
         Refusal::NoSuchContainer { name: text() },
+        Refusal::NoSuchExec { id: text() },
         Refusal::NoSuchImage { reference: text() },
         Refusal::NotInRegistry {
             reference: text(),
@@ -535,8 +550,9 @@ fn every_failure_has_words_at_every_version() {
             for failure in failures() {
                 let words = words(version, Some(*route), &failure);
                 let good = (400..600).contains(&words.status) && !words.text.is_empty();
-                // Killing a container that does not run was no error once.
-                let done = words.status == 204 && *route == Route::ContainerKill;
+                // Killing a container that does not run was no error once, nor was resizing an exec that had ended.
+                let ended = matches!(failure, Failure::Refused(Refusal::ExecNotRunning { .. }));
+                let done = words.status == 204 && *route == Route::ContainerKill || words.status == 201 && ended;
                 assert!(good || done, "v{version} {route:?} {failure:?}: {words:?}");
             }
         }
@@ -554,6 +570,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "Debug",
         "Dns",
         "Entrypoint",
+        "ExitCode",
         "ExposedPorts",
         "HostConfig",
         "Id",

@@ -17,6 +17,15 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 3,
+        routes: &[Route::ExecStart],
+        what: "same Upgrade handling as attach",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "as with attach: who asks for an upgrade wants it",
+        }],
+    },
+    Change {
         bullet: 4,
         routes: &[Route::ContainerCreate],
         what: "Labels accepted (document: v1.18)",
@@ -94,6 +103,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "events exec_create, exec_start and oom listed",
         source: Source::Documents,
         effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 16,
+        routes: &[Route::ExecResize],
+        what: "Content-Type plain/text becomes text/plain",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
     },
     Change {
         bullet: 17,

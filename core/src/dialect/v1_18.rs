@@ -65,6 +65,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 10,
+        routes: &[Route::ContainerExec],
+        what: "Warnings added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["Warnings"])],
+    },
+    Change {
         bullet: 11,
         routes: &[Route::ContainerCreate],
         what: "Memory, MemorySwap, CpuShares move from the top level into HostConfig …",
@@ -162,6 +169,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None {
             why: "genuine daemons sent them longer; see the last items of v1.19",
         }],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::ExecInspect],
+        what: "Container.Config.Memory, MemorySwap, CpuShares, Cpuset leave; Container.LogPath added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::INSPECTED }],
+    },
+    Change {
+        bullet: 26,
+        routes: &[Route::ContainerExec],
+        what: "example attaches stdin with a TTY",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
     },
     Change {
         bullet: 27,

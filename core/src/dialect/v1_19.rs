@@ -107,6 +107,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 16,
+        routes: &[Route::ContainerExec],
+        what: "User added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 17,
         routes: &[],
         what: "errors are worded anew",
@@ -154,6 +161,20 @@ pub(super) const CHANGES: &[Change] = &[
         what: "a login about which the registry says nothing is 200 instead of 204",
         source: Source::Daemons,
         effects: &[Effect::Lower(silent_login_was_204)],
+    },
+    Change {
+        bullet: 24,
+        routes: &[Route::ContainerExec],
+        what: "the command is a list, never one string",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(command_was_text)],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::ExecInspect],
+        what: "ExitCode is null before the end instead of 0",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(exit_code_was_a_number)],
     },
 ];
 
@@ -332,4 +353,17 @@ fn silent_login_was_204(answer: &mut Answer) {
 /// The stream had no end but the client's.
 fn stats_streamed(asked: &mut Asked) {
     asked.query.remove("stream");
+}
+
+/// One string is a command without arguments.
+fn command_was_text(asked: &mut Asked) {
+    if let Some(command @ Value::String(_)) = asked.body.get_mut("Cmd") {
+        *command = json!([command.take()]);
+    }
+}
+
+fn exit_code_was_a_number(answer: &mut Answer) {
+    if let Some(code @ Value::Null) = body(answer).and_then(|exec| exec.get_mut("ExitCode")) {
+        *code = json!(0);
+    }
 }

@@ -53,6 +53,13 @@ pub(super) const CHANGES: &[Change] = &[
         ],
     },
     Change {
+        bullet: 8,
+        routes: &[Route::ExecInspect],
+        what: "Container.Mounts replaces Volumes and VolumesRW; PortSpecs leaves",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::INSPECTED }],
+    },
+    Change {
         bullet: 9,
         routes: &[Route::ContainerList],
         what: "status filter gains created",

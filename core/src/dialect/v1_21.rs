@@ -1,8 +1,10 @@
 //! API v1.21. Sources: the Engine API version history, section "v1.21", and the documents of v1.20 and v1.21.
 
+use alloc::format;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, object, why};
+use super::{Answer, Asked, Change, Effect, Failure, Source, Words, body, into_host_config, object, why};
+use crate::refusal::Refusal;
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -159,6 +161,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["[].ImageID"])],
     },
     Change {
+        bullet: 24,
+        routes: &[Route::ExecStart],
+        what: "409 when the container is stopped or paused",
+        source: Source::History,
+        effects: &[Effect::Reword(conflicts_of_execs_were_500)],
+    },
+    Change {
         bullet: 25,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.KernelMemory added",
@@ -210,11 +219,32 @@ pub(super) const CHANGES: &[Change] = &[
         ],
     },
     Change {
+        bullet: 30,
+        routes: &[Route::ExecInspect],
+        what: "NetworkSettings.Networks of the embedded container; older members kept",
+        source: Source::History,
+        effects: &[Effect::None { why: why::INSPECTED }],
+    },
+    Change {
         bullet: 31,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.OomScoreAdj added (document: v1.22)",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 32,
+        routes: &[Route::ContainerExec],
+        what: "Privileged added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 33,
+        routes: &[Route::ContainerExec],
+        what: "409 (paused) and 500 listed",
+        source: Source::Documents,
+        effects: &[Effect::Reword(conflicts_of_execs_were_500)],
     },
     Change {
         bullet: 34,
@@ -311,4 +341,18 @@ fn sum_networks(stats: &mut Value) {
     ];
     let network: Map<_, _> = counters.iter().map(|&key| (key.into(), sum(key).into())).collect();
     stats.insert("network".into(), Value::Object(network));
+}
+
+fn conflicts_of_execs_were_500(failure: &Failure, _: Route) -> Option<Words> {
+    let Failure::Refused(refusal) = failure else {
+        return None;
+    };
+    match refusal {
+        Refusal::ContainerNotRunning { name, .. } => Some(Words::new(500, format!("Container {name} is not running"))),
+        Refusal::ContainerPaused { name, .. } => Some(Words::new(
+            500,
+            format!("Container {name} is paused, unpause the container before exec"),
+        )),
+        _ => None,
+    }
 }

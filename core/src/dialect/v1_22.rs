@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Answer, Asked, Change, Effect, Source, body, why};
+use super::{Answer, Asked, Change, Effect, Manner, Source, body, object, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -171,6 +171,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 30,
+        routes: &[Route::ContainerExec],
+        what: "DetachKeys added",
+        source: Source::Documents,
+        effects: &[Effect::Lift(no_detach_keys_of_execs)],
+    },
+    Change {
         bullet: 32,
         routes: &[Route::Events],
         what: "Type, Action, Actor (ID, Attributes) added beside status, id, from …",
@@ -185,11 +192,38 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 34,
+        routes: &[Route::ExecInspect],
+        what: "ContainerID, CanRemove, DetachKeys replace the embedded Container",
+        source: Source::Documents,
+        effects: &[
+            Effect::AddsFields(&["ContainerID", "CanRemove", "DetachKeys"]),
+            Effect::Lower(container_of_an_exec),
+            Effect::Switch(execs_showed_their_container),
+        ],
+    },
+    Change {
+        bullet: 35,
+        routes: &[Route::ExecInspect],
+        what: "Content-Type becomes application/json",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "a type that there is not; genuine daemons said application/json at every version",
+        }],
+    },
+    Change {
         bullet: 40,
         routes: &[Route::ImagePush],
         what: "the digest of what was pushed is told",
         source: Source::Daemons,
         effects: &[Effect::LowerItem(no_digest)],
+    },
+    Change {
+        bullet: 41,
+        routes: &[Route::ExecStart],
+        what: "a body that does not say it is JSON is an error",
+        source: Source::Daemons,
+        effects: &[Effect::Switch(exec_start_took_any_type)],
     },
 ];
 
@@ -213,4 +247,25 @@ fn old_events(item: &mut Value) -> bool {
 /// Older clients do not know `aux`, and print an empty line for a message with nothing else.
 fn no_digest(item: &mut Value) -> bool {
     item.get("aux").is_none()
+}
+
+fn no_detach_keys_of_execs(asked: &mut Asked) {
+    asked.body.remove("DetachKeys");
+}
+
+/// The container is shown as inspect shows it, but for the name of its id.
+fn container_of_an_exec(answer: &mut Answer) {
+    if let Some(container) = answer.body.as_mut().and_then(|body| object(body, "Container"))
+        && let Some(id) = container.remove("Id")
+    {
+        container.insert("ID".into(), id);
+    }
+}
+
+fn execs_showed_their_container(manner: &mut Manner) {
+    manner.exec_shows_container = true;
+}
+
+fn exec_start_took_any_type(manner: &mut Manner) {
+    manner.exec_start_has_type = false;
 }

@@ -1,6 +1,9 @@
 //! API v1.23. Sources: the Engine API version history, section "v1.23", and the documents of v1.22 and v1.23.
 
-use alloc::{format, string::String};
+use alloc::{
+    format,
+    string::{String, ToString},
+};
 use serde_json::{Value, json};
 
 use super::wording::{container_name, content_type, number, renaming, reserved, with_tag};
@@ -296,6 +299,13 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 53,
+        routes: &[Route::ExecResize],
+        what: "a resize answers 200 instead of the documented 201",
+        source: Source::Daemons,
+        effects: &[Effect::Lower(exec_resize_was_201)],
+    },
+    Change {
+        bullet: 54,
         routes: &[Route::ContainerStats],
         what: "name and id of the container are told",
         source: Source::Daemons,
@@ -368,6 +378,9 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Failure::Refused(refusal) => refusal,
         Failure::NoRoute => return Some(Words::new(404, "404 page not found")),
         Failure::BadNumber(bad) => return Some(Words::new(500, number(bad))),
+        Failure::BadJson(error) if matches!(route, Route::ContainerExec | Route::ExecStart) => {
+            return Some(Words::new(500, error.to_string()));
+        }
         Failure::ContentType(found) => return Some(Words::new(500, content_type(found))),
         Failure::UnknownFilter(name) => return Some(Words::new(500, format!("Invalid filter '{name}'"))),
         _ => return None,
@@ -411,9 +424,11 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             500,
             format!("Cannot pause container {name}: Container {id} is not running"),
         ),
-        Refusal::ContainerNotRunning { name, .. } if route == Route::ContainerTop => {
+        Refusal::ContainerNotRunning { name, .. } if matches!(route, Route::ContainerExec | Route::ContainerTop) => {
             Words::new(500, format!("Container {name} is not running"))
         }
+        // Conflicts of an exec that is started have their status from v1.21 on.
+        Refusal::ContainerNotRunning { .. } if route == Route::ExecStart => return None,
         Refusal::ContainerNotRunning { id, .. } => Words::new(500, format!("Container {id} is not running")),
         Refusal::ContainerPaused { .. } if route == Route::ContainerStart => {
             Words::new(500, "Cannot start a paused container, try unpause instead.")
@@ -426,6 +441,8 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             409,
             "Conflict, You cannot remove a running container. Stop the container before attempting removal or use -f",
         ),
+        // A resize of what had ended was done.
+        Refusal::ExecNotRunning { .. } => Words::new(201, ""),
         Refusal::NameInUse { name, holder } if route == Route::ContainerRename => {
             Words::new(409, renaming(&name_in_use(name, holder)))
         }
@@ -440,9 +457,11 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         ),
         Refusal::NoCommand => Words::new(500, "No command specified"),
         Refusal::NoConfig => Words::new(500, "Config cannot be empty in order to create a container"),
+        Refusal::NoExecCommand => Words::new(500, "No exec command specified"),
         Refusal::NoSuchContainer { name } if route == Route::ContainerKill => {
             Words::new(404, format!("Cannot kill container {name}: No such container: {name}"))
         }
+        Refusal::NoSuchExec { id } => Words::new(404, format!("No such exec instance '{id}' found in daemon")),
         Refusal::NoSuchImage { reference } if route == Route::ImageInspect => {
             Words::new(404, format!("No such image: {reference}"))
         }
@@ -489,6 +508,13 @@ fn name_in_use(name: &str, holder: &str) -> String {
         "Conflict. The name \"/{name}\" is already in use by container {holder}. You have to remove (or rename) that \
          container to be able to reuse that name."
     )
+}
+
+/// The documents up to v1.22 say so.
+fn exec_resize_was_201(answer: &mut Answer) {
+    if answer.status == 200 {
+        answer.status = 201;
+    }
 }
 
 /// There is no LXC, so the list is empty.

@@ -134,6 +134,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 20,
+        routes: &[Route::ContainerExec, Route::ExecStart],
+        what: "Container field no longer expected",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "the path names the container, and nobody ever read the field",
+        }],
+    },
+    Change {
         bullet: 21,
         routes: &[Route::ContainerCreate],
         what: "hostname is validated (RFC 1123)",

@@ -98,11 +98,16 @@ impl Failure {
             Self::Refused(refusal) => refused(refusal, route),
             Self::BadNumber(bad) => {
                 // Only resize checks its numbers as parameters; elsewhere the error came from deeper down.
-                let resize = matches!(route, Some(Route::ContainerResize | Route::ContainerResizeByGet));
+                let resize = matches!(
+                    route,
+                    Some(Route::ContainerResize | Route::ContainerResizeByGet | Route::ExecResize)
+                );
                 Words::new(if resize { 400 } else { 500 }, number(bad))
             }
             Self::BadFilters(why) => Words::new(500, why.as_str()),
             Self::UnknownFilter(name) => Words::new(400, format!("Invalid filter '{name}'")),
+            Self::BadJson(JsonError::Empty) if is_exec(route) => Words::new(400, "got EOF while reading request body"),
+            Self::BadJson(error) if is_exec(route) => Words::new(400, error.to_string()),
             Self::BadJson(error) => Words::new(500, error.to_string()),
             Self::BadLogin(error) => Words::new(400, format!("Bad parameters and missing X-Registry-Auth: {error}")),
             Self::ContentType(found) => Words::new(400, content_type(found)),
@@ -111,6 +116,9 @@ impl Failure {
                 400,
                 "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
             ),
+            Self::BadDetachKeys(keys) if route == Some(Route::ContainerExec) => {
+                Words::new(500, format!("Invalid escape keys ({keys}) provided"))
+            }
             Self::BadDetachKeys(keys) => Words::new(400, format!("Invalid detach keys ({keys}) provided")),
             Self::BadTarget(error) => Words::new(400, error.to_string()),
             Self::NoRoute => Words::new(404, "page not found"),
@@ -158,6 +166,11 @@ pub(super) fn with_tag(reference: &str) -> String {
 pub(super) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..12).unwrap_or(id)
+}
+
+/// Whether a body for an exec is read: later than others, it was given statuses of its own.
+fn is_exec(route: Option<Route>) -> bool {
+    matches!(route, Some(Route::ContainerExec | Route::ExecStart))
 }
 
 /// What is wrong with the new name of a container.
@@ -208,6 +221,9 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
                  remove"
             ),
         ),
+        Refusal::ExecEnded { id } => Words::new(409, format!("Error: Exec command {id} has already run")),
+        Refusal::ExecNotRunning { .. } => Words::new(404, "no such exec"),
+        Refusal::ExecRunning { id } => Words::new(409, format!("Error: Exec command {id} is already running")),
         Refusal::RemovalInProgress { name } => {
             Words::new(409, format!("removal of container {name} is already in progress"))
         }
@@ -220,10 +236,12 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::NotSupported(what) => Words::new(501, format!("gantry does not support {what} yet")),
         Refusal::NoCommand => Words::new(400, "No command specified"),
         Refusal::NoConfig => Words::new(400, "Config cannot be empty in order to create a container"),
+        Refusal::NoExecCommand => Words::new(400, "No exec command specified"),
         Refusal::NoSuchContainer { name } if route == Some(Route::ContainerKill) => {
             Words::new(404, format!("Cannot kill container: {name}: No such container: {name}"))
         }
         Refusal::NoSuchContainer { name } => Words::new(404, format!("No such container: {name}")),
+        Refusal::NoSuchExec { id } => Words::new(404, format!("No such exec instance: {id}")),
         Refusal::NoSuchImage { reference } if route == Some(Route::ImageInspect) => Words::new(
             404,
             format!("no such image: {reference}: No such image: {}", with_tag(reference)),
@@ -256,7 +274,9 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
 fn paused(id: &str, name: &str, route: Option<Route>) -> String {
     match route {
         Some(Route::ContainerAttach) => format!("container {name} is paused, unpause the container before attach"),
+        Some(Route::ContainerExec) => format!("Container {name} is paused, unpause the container before exec"),
         Some(Route::ContainerStart) => "cannot start a paused container, try unpause instead".into(),
+        Some(Route::ExecStart) => format!("Container {id} is paused, unpause the container before exec"),
         _ => format!("Container {id} is paused"),
     }
 }

@@ -6,6 +6,7 @@
 
 mod container;
 mod event;
+mod exec;
 mod filters;
 mod image;
 mod network;
@@ -22,6 +23,7 @@ pub use self::{
         RestartPolicy, ThrottleRate, Ulimit, UnknownFileChange, UpdateConfig,
     },
     event::{Actor, Event, Progress, ProgressDetail},
+    exec::{Exec, ExecConfig, ExecProcess},
     filters::Filters,
     image::{GraphDriver, Image, ImageRemoval, ImageSummary, RootFs},
     network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},

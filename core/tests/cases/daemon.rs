@@ -50,6 +50,19 @@ pub(crate) fn reply(call: &Call) -> Reply {
         | Call::ImageLoad { .. }
         | Call::ImagePull(_)
         | Call::ImagePush(_) => Reply::ProgressStream,
+        Call::ExecCreate(_) => Reply::ExecCreated {
+            id: "f90e34656806f90e34656806f90e34656806f90e34656806f90e34656806f90e".to_owned(),
+            warnings: Vec::new(),
+        },
+        Call::ExecInspect { container, .. } => {
+            let mut exec: Box<model::Exec> = from_value(script("exec")).expect("exec");
+            exec.container = container.then(|| from_value(script("container")).expect("container"));
+            Reply::Exec(exec)
+        }
+        Call::ExecStart(start) if !start.detach => Reply::ExecAttached {
+            tty: start.tty,
+            detach_keys: start.tty.then(Default::default),
+        },
         Call::ImageInspect { .. } => Reply::Image(from_value(script("image")).expect("image")),
         Call::ImageList(_) => Reply::ImageList(from_value(script("images")).expect("images")),
         Call::ImageRemove { .. } => Reply::ImageRemoved(from_value(script("removed")).expect("removed")),
@@ -66,6 +79,8 @@ pub(crate) fn reply(call: &Call) -> Reply {
         | Call::ContainerStart { .. }
         | Call::ContainerStop { .. }
         | Call::ContainerUnpause { .. }
+        | Call::ExecResize { .. }
+        | Call::ExecStart(_)
         | Call::ImageTag { .. } => Reply::Done,
     }
 }
@@ -82,6 +97,7 @@ pub(crate) fn items(call: &Call) -> Vec<Item> {
             let events: Vec<model::Event> = from_value(script("events")).expect("events");
             events.into_iter().map(|event| Item::Event(Box::new(event))).collect()
         }
+        Call::ExecStart(start) if !start.detach => output(),
         Call::ImageImport(_) | Call::ImageInsert(_) | Call::ImagePull(_) | Call::ImagePush(_) => vec![
             progress(
                 json!({"status": "Pulling", "id": "8dbd9e392a96", "progress": "1 B/100 B",

@@ -1,10 +1,10 @@
-//! Attach: leaving HTTP, half-close in both directions, and the detach keys.
+//! Attach and the start of an exec: leaving HTTP, half-close in both directions, and the detach keys.
 
 use std::time::Duration;
 
 use gantry_core::{Event, Item, Limits, Reply, driver::Protocol, framing::StreamKind};
 
-use super::scenario::{FIRST, PING, PIPE, Scenario, UPGRADE, attach, obliging, passive};
+use super::scenario::{FIRST, PING, PIPE, Scenario, UPGRADE, attach, exec_start, obliging, passive};
 
 #[test]
 fn the_two_heads() {
@@ -210,4 +210,80 @@ fn a_reset_tells_the_daemon() {
     scenario.receive(attach("c", UPGRADE)).reset();
     assert_eq!(scenario.events.last(), Some(&Event::Aborted { id: FIRST }));
     assert!(scenario.is_closed);
+}
+
+#[test]
+fn an_exec_leaves_http_with_its_body_behind_it() {
+    let old = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+    let new = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n\
+               Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let table = [
+        ("plain", exec_start("e", "", "{}"), old),
+        ("upgrade", exec_start("e", UPGRADE, r#"{"Detach":false}"#), new),
+        (
+            "upgrade of old",
+            exec_start("e", UPGRADE, "{}").replace("/v1.24", "/v1.15"),
+            new,
+        ),
+    ];
+    for (name, request, head) in table {
+        let mut scenario = Scenario::new(obliging);
+        // What comes with the request is input, however much it looks like another one.
+        scenario.receive(request + PING).receive("more");
+        assert_eq!(scenario.take_text(), head, "{name}");
+        assert_eq!(scenario.input(), [PING, "more"].concat().as_bytes(), "{name}");
+        assert_eq!(scenario.calls().len(), 1, "{name}");
+        scenario.eof().send(FIRST, "out").finish(FIRST);
+        assert_eq!(scenario.take_text(), "\u{1}\0\0\0\0\0\0\u{3}out", "{name}");
+        assert!(scenario.is_closed, "{name}");
+    }
+}
+
+#[test]
+fn a_detached_exec_stays_in_http() {
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(exec_start("e", "", r#"{"Detach":true,"Tty":true}"#) + PING);
+    let text = scenario.take_text();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\nOK"), "{text}");
+    assert_eq!(scenario.calls().len(), 2);
+    assert!(!scenario.is_shut);
+}
+
+#[test]
+fn what_follows_a_refused_hijack_is_no_request() {
+    let bad_keys = attach("c", "").replace("stdin=1", "stdin=1&detachKeys=what");
+    let table = [
+        ("no such exec", exec_start("none", "", "{}"), 404),
+        ("no such exec, upgrade", exec_start("none", UPGRADE, "{}"), 404),
+        ("broken body", exec_start("e", "", "{"), 400),
+        ("no body", exec_start("e", "", ""), 400),
+        (
+            "no type",
+            exec_start("e", "", "{}").replace("application/json", "x"),
+            400,
+        ),
+        ("attach with bad keys", bad_keys, 400),
+    ];
+    for (name, request, status) in table {
+        let mut scenario = Scenario::new(obliging);
+        scenario.receive(request + PING);
+        assert_eq!(scenario.statuses(), [status], "{name}");
+        assert!(scenario.text().contains("Connection: close\r\n"), "{name}");
+        assert!(scenario.is_shut, "{name}");
+    }
+}
+
+#[test]
+fn detach_keys_of_an_exec_are_its_own() {
+    let mut scenario = Scenario::new(obliging);
+    scenario
+        .receive(exec_start("e", UPGRADE, r#"{"Tty":true}"#))
+        .receive("\x10\x11ls\x01")
+        .receive("b");
+    assert_eq!(scenario.input(), b"\x10\x11ls");
+    assert_eq!(scenario.events.last(), Some(&Event::Detached { id: FIRST }));
+    let mut scenario = Scenario::new(obliging);
+    scenario.receive(exec_start("e", UPGRADE, "{}") + "\x01b");
+    assert_eq!(scenario.input(), b"\x01b", "no terminal");
 }

@@ -15,8 +15,8 @@ pub(crate) const PIPE: SourceId = SourceId(3);
 /// What the daemon of a scenario does by itself when it is told something.
 pub(crate) type Daemon = fn(&mut Connection, &Event);
 
-/// Answers ping, create, kill and load; attaches and opens logs without sending anything. Containers named `none` do not
-/// exist, and one named `tty` has a terminal.
+/// Answers ping, create, kill and load; attaches, starts execs and opens logs without sending anything. Containers and execs
+/// named `none` do not exist, and a container named `tty` has a terminal.
 pub(crate) fn obliging(connection: &mut Connection, event: &Event) {
     match event {
         Event::Call { id, call } => {
@@ -34,6 +34,14 @@ pub(crate) fn obliging(connection: &mut Connection, event: &Event) {
                 Call::ContainerLogs(logs) if logs.container == "none" => missing(),
                 Call::ContainerLogs(logs) => Reply::Logs {
                     tty: logs.container == "tty",
+                },
+                Call::ExecStart(start) if start.exec == "none" => {
+                    Reply::Refused(Refusal::NoSuchExec { id: "none".into() })
+                }
+                Call::ExecStart(start) if start.detach => Reply::Done,
+                Call::ExecStart(start) => Reply::ExecAttached {
+                    tty: start.tty,
+                    detach_keys: Some("ctrl-a,b".into()),
                 },
                 Call::ImageLoad { .. } | Call::ImageImport(_) => return,
                 other => panic!("no scenario asks {other:?}"),
@@ -243,4 +251,12 @@ pub(crate) const FIRST: RequestId = RequestId(0);
 pub(crate) fn attach(container: &str, headers: &str) -> String {
     let query = "stream=1&stdin=1&stdout=1&stderr=1";
     format!("POST /v1.24/containers/{container}/attach?{query} HTTP/1.1\r\nHost: docker\r\n{headers}\r\n")
+}
+
+pub(crate) fn exec_start(exec: &str, headers: &str, body: &str) -> String {
+    let len = body.len();
+    format!(
+        "POST /v1.24/exec/{exec}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\
+         {headers}\r\n{body}"
+    )
 }

@@ -129,6 +129,10 @@ fn odd_exchanges() -> Vec<Exchange> {
         let query = "stream=1&stdin=1&stdout=1&stderr=1";
         post(&format!("/containers/{container}/attach?{query}"), headers, input)
     };
+    let exec = |headers: &str, body: &str, input: &str| {
+        let headers = format!("{JSON}{headers}{}", length(body));
+        post("/exec/e/start", &headers, body) + input
+    };
     let long = "x".repeat(60_000);
     let tar = String::from_utf8(pattern(300_000).iter().map(|byte| byte & 0x7f).collect()).expect("ASCII");
     let at_once = [
@@ -239,6 +243,14 @@ fn odd_exchanges() -> Vec<Exchange> {
             "attach to a terminal, half of the keys",
             attach("tty", UPGRADE, "ls\n\u{10}"),
         ),
+        ("exec", exec("", "{}", "input")),
+        ("exec with upgrade", exec(UPGRADE, "{}", &tar)),
+        (
+            "exec of a terminal, detached",
+            exec(UPGRADE, TTY, "ls\n\u{10}\u{11}more"),
+        ),
+        ("exec that nobody waits for", exec("", r#"{"Detach":true}"#, &ping)),
+        ("exec and a broken body, then no request", exec("", "{", &ping)),
         ("stats", get("/containers/c/stats", "") + &ping),
     ];
     let after_answer = [
@@ -266,6 +278,7 @@ fn odd_exchanges() -> Vec<Exchange> {
 }
 
 const JSON: &str = "Content-Type: application/json\r\n";
+const TTY: &str = r#"{"Tty":true}"#;
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
 
 fn get(path: &str, headers: &str) -> String {
@@ -328,6 +341,7 @@ impl Script {
         let (container, is_attached) = match call {
             Call::ContainerAttach(attach) => (&*attach.container, true),
             Call::ContainerLogs(logs) => (&*logs.container, false),
+            Call::ExecStart(start) if call.hijacks() => (if start.exec == "none" { "none" } else { "" }, true),
             Call::ImageLoad { quiet: true } => ("none", false),
             call if call.streams_body() => return,
             _ => ("", false),

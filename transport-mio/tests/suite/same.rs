@@ -27,11 +27,19 @@ fn every_exchange_is_the_same_over_every_socket_and_cut() {
 #[test]
 fn the_documented_exchanges_are_answered() {
     let all = documented_exchanges();
-    assert_eq!(all.len(), 650);
+    assert_eq!(all.len(), 681);
     for exchange in all {
         let outcome = in_memory(&exchange);
         assert!(outcome.sent.starts_with(b"HTTP/1.1 "), "{}", exchange.name);
+        // See core/tests/cases/deviations.tsv: the example forgets the size.
+        let without_size = exchange.name.contains("/exec/{id}/resize") && !exchange.input.contains(&b'?');
         let calls = outcome.told.iter().filter(|told| told.starts_with("Call")).count();
-        assert_eq!(calls, 1, "{}: {:?}", exchange.name, outcome.told);
+        assert_eq!(
+            calls,
+            usize::from(!without_size),
+            "{}: {:?}",
+            exchange.name,
+            outcome.told
+        );
     }
 }

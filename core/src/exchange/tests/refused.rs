@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 87);
+    assert_eq!(count, 109);
 }
 
 #[test]
@@ -72,6 +72,16 @@ fn bad_values_are_named() {
             r#"{"RestartPolicy":"always"}"#,
             "RestartPolicy",
         ),
+        ("/containers/x/exec", 400, r#"{"Cmd":["x",5]}"#, "Cmd"),
+        ("/containers/x/exec", 400, r#"{"Cmd":["x"],"Tty":1}"#, "Tty"),
+        ("/containers/x/exec", 400, r#"{"cmd":["x"],"USER":1000}"#, "User"),
+        (
+            "/containers/x/exec",
+            400,
+            r#"{"Cmd":["x"],"DetachKeys":["a"]}"#,
+            "DetachKeys",
+        ),
+        ("/exec/x/start", 400, r#"{"detach":[]}"#, "Detach"),
     ];
     for (path, status, body, key) in rows {
         assert_named(&format!("/v1.22{path}"), body, 500, key);
@@ -130,6 +140,10 @@ fn refusals_are_worded_as_in_their_time() {
     let (pull, push) = ("POST /images/create?fromImage=x", "POST /images/x/push");
     let is_paused = || Refusal::ContainerPaused { id: id(), name: name() };
     let unchanged = || Refusal::NameUnchanged { name: name(), id: id() };
+    let exec = "POST /containers/N/exec";
+    let exec_start = "POST /exec/E/start";
+    let exec_resize = "POST /exec/E/resize?h=1&w=1";
+    let no_exec = || Refusal::NoSuchExec { id: "E".into() };
     let pause = "POST /containers/N/pause";
     let rename = "POST /containers/N/rename?name=N";
     let restart = "POST /containers/N/restart";
@@ -312,6 +326,27 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.18", top, stopped(), 500, "Container N is not running".into()),
         ("1.22", top, stopped(), 500, "Container N is not running".into()),
         ("1.23", top, stopped(), 409, format!("Container {ID} is not running")),
+        ("1.18", exec, stopped(), 500, "Container N is not running".into()),
+        ("1.22", exec, stopped(), 500, "Container N is not running".into()),
+        ("1.24", exec, stopped(), 409, format!("Container {ID} is not running")),
+        ("1.20", exec, is_paused(), 500, "Container N is paused, unpause the container before exec".into()),
+        ("1.21", exec, is_paused(), 409, "Container N is paused, unpause the container before exec".into()),
+        ("1.24", exec, is_paused(), 409, "Container N is paused, unpause the container before exec".into()),
+        ("1.15", exec_start, stopped(), 500, "Container N is not running".into()),
+        ("1.20", exec_start, stopped(), 500, "Container N is not running".into()),
+        ("1.21", exec_start, stopped(), 409, format!("Container {ID} is not running")),
+        ("1.20", exec_start, is_paused(), 500, "Container N is paused, unpause the container before exec".into()),
+        ("1.21", exec_start, is_paused(), 409,
+         format!("Container {ID} is paused, unpause the container before exec")),
+        ("1.15", exec_start, no_exec(), 404, "No such exec instance 'E' found in daemon".into()),
+        ("1.24", exec_start, no_exec(), 404, "No such exec instance: E".into()),
+        ("1.22", "GET /exec/E/json", no_exec(), 404, "No such exec instance 'E' found in daemon".into()),
+        ("1.23", "GET /exec/E/json", no_exec(), 404, "No such exec instance: E".into()),
+        ("1.22", exec_start, Refusal::ExecRunning { id: "E".into() }, 409,
+         "Error: Exec command E is already running".into()),
+        ("1.24", exec_start, Refusal::ExecEnded { id: "E".into() }, 409,
+         "Error: Exec command E has already run".into()),
+        ("1.23", exec_resize, Refusal::ExecNotRunning { id: "E".into() }, 404, "no such exec".into()),
         ("1.24", "POST /images/create?fromImage=x", Refusal::NotSupported("pull".into()), 501, "gantry does not support pull yet".into()),
     ];
     for (version, request, refusal, status, message) in rows {
@@ -336,5 +371,15 @@ fn killing_what_does_not_run_was_no_error() {
         let response = exchange.respond(refused());
         assert_eq!(response.status, status, "{version}");
         assert_eq!(response.body == ResponseBody::None, status == 204, "{version}");
+    }
+}
+
+#[test]
+fn resizing_an_exec_that_had_ended_was_no_error() {
+    for (version, status) in [("1.15", 201), ("1.22", 201), ("1.23", 404), ("1.24", 404)] {
+        let mut exchange = begin("POST", &format!("/v{version}/exec/E/resize?h=1&w=1"), None).expect(version);
+        let response = exchange.respond(Reply::Refused(Refusal::ExecNotRunning { id: "E".into() }));
+        assert_eq!(response.status, status, "{version}");
+        assert_eq!(response.body == ResponseBody::None, status == 201, "{version}");
     }
 }

@@ -47,6 +47,9 @@ fn statuses() {
         ("POST", "/v1.0/containers/x/restart", 204),
         ("POST", "/v1.24/containers/x/rename?name=y", 204),
         ("GET", "/v1.24/containers/x/stats", 200),
+        ("POST", "/v1.22/exec/x/resize?h=1&w=1", 201),
+        ("POST", "/v1.23/exec/x/resize?h=1&w=1", 200),
+        ("GET", "/v1.24/exec/x/json", 200),
     ];
     for (method, target, status) in rows {
         assert_eq!(exchange(method, target).0.status, status, "{method} {target}");
@@ -197,6 +200,20 @@ fn shapes_of_old() {
             "/networks/eth5/rx_bytes",
             json!(4641),
         ),
+        ("container of an exec", "/v1.21/exec/x/json", "/Container/ID", json!(ID)),
+        (
+            "container of an exec",
+            "/v1.19/exec/x/json",
+            "/Container/Volumes",
+            json!({"/data": "/data"}),
+        ),
+        (
+            "container of an exec",
+            "/v1.17/exec/x/json",
+            "/Container/Config/Memory",
+            json!(33_554_432),
+        ),
+        ("container of an exec", "/v1.22/exec/x/json", "/ContainerID", json!(ID)),
     ];
     for (name, target, pointer, expected) in rows {
         assert_eq!(
@@ -224,9 +241,50 @@ fn shapes_of_old() {
         ("/v1.21/containers/x/stats", "/network"),
         ("/v1.22/containers/x/stats", "/pids_stats"),
         ("/v1.22/containers/x/stats?stream=0", "/name"),
+        ("/v1.21/exec/x/json", "/ContainerID"),
+        ("/v1.21/exec/x/json", "/CanRemove"),
+        ("/v1.21/exec/x/json", "/Container/Id"),
+        ("/v1.19/exec/x/json", "/Container/Mounts"),
+        ("/v1.22/exec/x/json", "/Container"),
     ];
     for (target, pointer) in gone {
         assert_eq!(json(target).pointer(pointer), None, "{target} {pointer}");
+    }
+}
+
+#[test]
+fn exit_code_of_an_exec_that_runs() {
+    for (version, code) in [("1.18", json!(0)), ("1.19", Value::Null), ("1.24", Value::Null)] {
+        let mut exchange = begin("GET", &format!("/v{version}/exec/x/json"), None).expect(version);
+        let Reply::Exec(mut exec) = daemon::reply(&exchange.call(b"").expect(version)) else {
+            panic!("no exec")
+        };
+        exec.exit_code = None;
+        let ResponseBody::Full(bytes) = exchange.respond(Reply::Exec(exec)).body else {
+            panic!("no body")
+        };
+        let exec: Value = serde_json::from_slice(&bytes).expect(version);
+        assert_eq!(exec["ExitCode"], code, "{version}");
+    }
+}
+
+#[test]
+fn warnings_of_an_exec_came_later() {
+    for (version, expected) in [
+        ("1.17", json!({"Id": "e"})),
+        ("1.18", json!({"Id": "e", "Warnings": ["w"]})),
+    ] {
+        let mut exchange = begin("POST", &format!("/v{version}/containers/x/exec"), None).expect(version);
+        let reply = Reply::ExecCreated {
+            id: "e".into(),
+            warnings: vec!["w".into()],
+        };
+        let response = exchange.respond(reply);
+        let ResponseBody::Full(bytes) = &response.body else {
+            panic!("{response:?}")
+        };
+        let created: Value = serde_json::from_slice(bytes).expect(version);
+        assert_eq!((response.status, created), (201, expected), "{version}");
     }
 }
 
@@ -271,6 +329,42 @@ fn other_numbers_are_no_kinds_of_changes() {
     assert_eq!(kind(1).expect("a kind"), model::FileChangeKind::Added);
     let error = kind(3).expect_err("three").to_string();
     assert_eq!(error, "unknown kind of change: 3");
+}
+
+/// What an exec is attached to, and the detach keys that are looked for.
+#[test]
+fn execs_are_framed_or_raw() {
+    const FRAMES: &[u8] = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err";
+    let rows: &[(&str, bool, Option<&str>, &[u8], Option<&[u8]>)] = &[
+        ("1.15", false, None, FRAMES, None),
+        ("1.24", false, Some(""), FRAMES, None),
+        ("1.15", true, Some(""), b"outerr", Some(&[16, 17])),
+        ("1.24", true, None, b"outerr", None),
+        ("1.24", true, Some("ctrl-a,b"), b"outerr", Some(&[1, b'b'])),
+        ("1.24", true, Some("no keys"), b"outerr", None),
+    ];
+    for (version, tty, keys, expected, looked_for) in rows {
+        let target = format!("/v{version}/exec/x/start");
+        let mut exchange = begin("POST", &target, Some("application/json")).expect(version);
+        exchange.call(b"{}").expect(version);
+        assert_eq!(exchange.detach_keys(), None, "{target}: not before the reply");
+        let response = exchange.respond(Reply::ExecAttached {
+            tty: *tty,
+            detach_keys: keys.map(Into::into),
+        });
+        assert_eq!(response.body, ResponseBody::Hijack, "{target}");
+        assert_eq!(content_type(&response), Some("application/vnd.docker.raw-stream"));
+        let mut out = VecDeque::new();
+        for (kind, text) in [(StreamKind::Stdout, "out"), (StreamKind::Stderr, "err")] {
+            exchange.item(Item::Output(kind, Bytes::from(text)), &mut out);
+        }
+        assert_eq!(bytes(&out), *expected, "{target}");
+        assert_eq!(exchange.detach_keys(), *looked_for, "{target} {keys:?}");
+    }
+    let mut exchange = begin("POST", "/v1.24/exec/x/start", Some("application/json")).expect("exec");
+    let call = exchange.call(br#"{"Detach":true}"#).expect("exec");
+    assert!(!call.hijacks());
+    assert_eq!(exchange.respond(Reply::Done), Response::new(200, ResponseBody::None));
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Requests of every era and the calls they become.
 
-use alloc::{borrow::ToOwned, format, vec};
+use alloc::{borrow::ToOwned, boxed::Box, format, vec};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, begin_with, call};
 use crate::{
-    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ImageImport, ImagePull, RegistryAuth,
-    decode::Body, model,
+    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart, ImageImport, ImagePull,
+    RegistryAuth, decode::Body, model,
 };
 
 #[test]
@@ -266,6 +266,20 @@ fn requests_become_calls() {
     let update = |config: Value| Call::ContainerUpdate {
         container: "x".into(),
         config: serde_json::from_value(config).expect("update"),
+    };
+    let exec = |config: Value| {
+        Call::ExecCreate(Box::new(ExecCreate {
+            container: "x".into(),
+            config: serde_json::from_value(config).expect("exec"),
+        }))
+    };
+    let exec_start = |detach, tty| {
+        let exec = "x".into();
+        Call::ExecStart(ExecStart { exec, detach, tty })
+    };
+    let exec_inspect = |container| Call::ExecInspect {
+        exec: "x".into(),
+        container,
     };
     let rows = [
         ("no version", "GET", "/info", "", Call::Info),
@@ -544,6 +558,67 @@ fn requests_become_calls() {
             r#"{"Memory":null,"CpusetMems":null,"RestartPolicy":null}"#,
             update(json!({})),
         ),
+        (
+            "exec",
+            "POST",
+            "/v1.24/containers/x/exec",
+            r#"{"Container":"y","cmd":["a"],"TTY":true,"User":null,"DetachKeys":"ctrl-a"}"#,
+            exec(json!({"Cmd": ["a"], "Tty": true, "DetachKeys": "ctrl-a"})),
+        ),
+        (
+            "exec: no keys yet",
+            "POST",
+            "/v1.21/containers/x/exec",
+            r#"{"Cmd":["a"],"detachkeys":"what"}"#,
+            exec(json!({"Cmd": ["a"]})),
+        ),
+        (
+            "exec: command as text",
+            "POST",
+            "/v1.18/containers/x/exec",
+            r#"{"Cmd":"a b"}"#,
+            exec(json!({"Cmd": ["a b"]})),
+        ),
+        (
+            "exec start",
+            "POST",
+            "/v1.24/exec/x/start",
+            "{}",
+            exec_start(false, false),
+        ),
+        (
+            "exec start: detached",
+            "POST",
+            "/v1.15/exec/x/start",
+            r#"{"detach":true,"Tty":null}"#,
+            exec_start(true, false),
+        ),
+        (
+            "exec start: terminal",
+            "POST",
+            "/v1.24/exec/x/start",
+            r#"{"Detach":false,"Tty":true,"Container":"y"}"#,
+            exec_start(false, true),
+        ),
+        ("exec inspect", "GET", "/v1.22/exec/x/json", "", exec_inspect(false)),
+        (
+            "exec inspect: container",
+            "GET",
+            "/v1.21/exec/x/json",
+            "",
+            exec_inspect(true),
+        ),
+        (
+            "exec resize",
+            "POST",
+            "/v1.15/exec/x/resize?h=40&w=80",
+            "",
+            Call::ExecResize {
+                exec: "x".into(),
+                height: 40,
+                width: 80,
+            },
+        ),
     ];
     for (name, method, target, body, expected) in rows.into_iter().chain(later) {
         assert_eq!(call(method, target, body), Ok(expected), "{name}: {target}");
@@ -583,6 +658,18 @@ fn filters_and_lists() {
 }
 
 #[test]
+fn an_old_exec_started_with_a_body_of_any_type() {
+    for typed in [None, Some("text/plain"), Some("application/json")] {
+        let mut exchange = begin("POST", "/v1.21/exec/x/start", typed).expect("exec");
+        let call = exchange.call(br#"{"Detach":true}"#);
+        assert!(
+            matches!(call, Ok(Call::ExecStart(ExecStart { detach: true, .. }))),
+            "{typed:?}: {call:?}"
+        );
+    }
+}
+
+#[test]
 fn bodies_are_used() {
     let rows = [
         ("POST", "/auth", Body::Required),
@@ -591,7 +678,10 @@ fn bodies_are_used() {
         ("POST", "/images/x/push", Body::Optional),
         ("POST", "/v1.11/images/x/insert", Body::None),
         ("GET", "/images/search", Body::None),
+        ("POST", "/containers/x/exec", Body::Required),
         ("POST", "/containers/x/update", Body::Required),
+        ("POST", "/exec/x/start", Body::Required),
+        ("POST", "/exec/x/resize?h=1&w=1", Body::None),
         ("POST", "/containers/x/restart", Body::None),
         ("GET", "/containers/x/stats", Body::None),
         ("POST", "/containers/create", Body::Required),
@@ -618,12 +708,15 @@ proptest! {
     fn no_request_panics(
         method in "GET|POST|PUT|DELETE|HEAD|X",
         version in "|/v1\\.[0-9]{1,2}|/v[0-9.]{0,6}",
-        path in "/(containers|images|auth)/(json|create|load|search|getCache|[a-z/:%0-9.]{0,12})\
-             (/(json|start|attach|changes|insert|logs|push|rename|restart|resize|stats|tag|top|update))?|/auth|.{0,30}",
-        query in "(\\?(h|w|t|since|filters|fromSrc|fromImage|registry|size|stdout|limit|name|ps_args|stream)=.{0,8}\
-             (&[a-z]{0,4}=.{0,4})?)?",
+        path in "/(containers|exec|images|networks|volumes)\
+             /(json|create|get|load|search|getCache|viz|[a-z/:%0-9.]{0,12})\
+             (/(json|start|archive|attach|attach/ws|changes|connect|copy|disconnect|exec|export|get|history|insert|logs|push|\
+             rename|restart|resize|stats|tag|top|update))?|/(auth|build|commit)|.{0,30}",
+        query in "(\\?(h|w|t|since|filters|fromSrc|fromImage|registry|size|stdout|limit|name|names|path|ps_args|stream|run|\
+             memory|ulimits)=.{0,8}(&[a-z]{0,4}=.{0,4})?)?",
         auth in "|e30=|eyJ1c2VybmFtZSI6InUifQ==|[A-Za-z0-9+/=]{0,12}|.{0,8}",
-        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd|Id|Memory|RestartPolicy|username|password)\":.{0,12}\\}?)|.{0,8}",
+        body in "(\\{\"(Image|HostConfig|Binds|PortSpecs|Cmd|Container|Detach|DetachKeys|Id|Memory|Name|Resource|\
+             RestartPolicy|username|password)\":.{0,12}\\}?)|.{0,8}",
     ) {
         let target = format!("{version}{path}{query}");
         let headers = [("Content-Type", "application/json"), ("X-Registry-Auth", &*auth)];
