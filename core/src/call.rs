@@ -156,6 +156,11 @@ pub enum Call {
     },
     /// `POST /exec/{id}/start`: hijacks the connection, unless it is detached.
     ExecStart(ExecStart),
+    /// `GET /images/{name}/history`.
+    ImageHistory {
+        /// Image reference, id or id prefix.
+        image: String,
+    },
     /// `POST /images/create` with `fromSrc`. With `source` = `-` a tar stream follows as the request body.
     ImageImport(ImageImport),
     /// `POST /images/{name}/insert` (below v1.12).
@@ -165,7 +170,7 @@ pub enum Call {
         /// Image reference, id or id prefix.
         image: String,
     },
-    /// `GET /images/json`.
+    /// `GET /images/json`, and `GET /images/viz` below v1.7, which is made from the list of all images.
     ImageList(ImageList),
     /// `POST /images/load`. A tar stream follows as the request body.
     ImageLoad {
@@ -239,6 +244,7 @@ impl Call {
             Self::ExecInspect { .. } => "GET /exec/{id}/json",
             Self::ExecResize { .. } => "POST /exec/{id}/resize",
             Self::ExecStart(_) => "POST /exec/{id}/start",
+            Self::ImageHistory { .. } => "GET /images/{name}/history",
             Self::ImageInspect { .. } => "GET /images/{name}/json",
             Self::ImageList(_) => "GET /images/json",
             Self::ImageLoad { .. } => "POST /images/load",

@@ -175,6 +175,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             width: query.size("w")?,
         },
         Route::ExecStart => Call::ExecStart(exec::start(name, body)?),
+        Route::ImageHistory => Call::ImageHistory { image: name },
         Route::ImageInspect => Call::ImageInspect { image: name },
         Route::ImageList => {
             let mut filters = filters(&query, image::IMAGE_FILTERS)?;
@@ -200,6 +201,11 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             tag: query.text("tag").unwrap_or_default(),
             force: manner.tag_moves || query.flag("force"),
         },
+        // `all` is listed for it, with the words of the container list; no daemon looked at it.
+        Route::ImageViz => Call::ImageList(ImageList {
+            all: true,
+            filters: Filters::default(),
+        }),
         Route::Info => Call::Info,
         Route::Ping => Call::Ping,
         Route::Version => Call::Version,

@@ -4,6 +4,8 @@
 //! puts replies and stream items into the words of that version. It has no part in framing: lengths, chunks, and the
 //! choice between 101 and 200 are HTTP's.
 
+mod viz;
+
 use alloc::{
     borrow::{Cow, ToOwned},
     collections::VecDeque,
@@ -241,6 +243,10 @@ impl Exchange {
             Reply::ExecCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
             Reply::Image(image) => self.json(200, &image),
             Reply::ImageCached { id } => self.json(200, &json!({"Id": id})),
+            Reply::ImageHistory(history) => self.json(200, &history),
+            Reply::ImageList(list) if self.route == Route::ImageViz => {
+                Response::typed(200, TEXT, ResponseBody::Full(viz::graph(&list).into()))
+            }
             Reply::ImageList(list) => self.json(200, &list),
             Reply::ImageRemoved(steps) => self.json(200, &steps),
             Reply::ImageSearch(found) => self.json(200, &found),

@@ -63,6 +63,8 @@ pub enum Reply {
         /// Id of the image.
         id: String,
     },
+    /// `GET /images/{name}/history`, newest first.
+    ImageHistory(Vec<model::ImageHistoryEntry>),
     /// `GET /images/json`.
     ImageList(Vec<model::ImageSummary>),
     /// `DELETE /images/{name}`: what happened, in order.

@@ -117,6 +117,7 @@ impl Route {
                 | Self::ExecStart
                 | Self::ImageCreate
                 | Self::ImageInsert
+                | Self::ImageHistory
                 | Self::ImageInspect
                 | Self::ImageList
                 | Self::ImageLoad
@@ -124,6 +125,7 @@ impl Route {
                 | Self::ImageRemove
                 | Self::ImageSearch
                 | Self::ImageTag
+                | Self::ImageViz
                 | Self::Info
                 | Self::Ping
                 | Self::Version

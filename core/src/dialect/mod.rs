@@ -41,7 +41,7 @@ use core::fmt;
 
 use serde_json::{Map, Value};
 
-pub(crate) use self::wording::{Failure, Words};
+pub(crate) use self::wording::{Failure, Words, short};
 use crate::{query::Query, route::Route};
 
 /// The newest API version that is served, as `ApiVersion` and `Api-Version` tell it.

@@ -239,6 +239,7 @@ fn answers(route: Route) -> Vec<Answer> {
             running
         }
         Route::ExecResize => done(200),
+        Route::ImageHistory => ok(script::<Vec<model::ImageHistoryEntry>>("history")),
         Route::ImageInspect => ok(script::<model::Image>("image")),
         Route::ImageList => ok(script::<Vec<model::ImageSummary>>("images")),
         Route::ImageRemove => ok(script::<Vec<model::ImageRemoval>>("removed")),
@@ -586,6 +587,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "RepoTags",
         "State",
         "Status",
+        "Tags",
         "VolumesFrom",
         "aux",
         "description",

@@ -86,6 +86,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["Size"])],
     },
     Change {
+        bullet: 12,
+        routes: &[Route::ImageHistory],
+        what: "Tag (array) added, in this document only",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["[].Tag"])],
+    },
+    Change {
         bullet: 15,
         routes: &[],
         what: "CORS can be switched on for the daemon (Access-Control headers on all answers)",

@@ -1,6 +1,6 @@
 //! API v1.3. Sources: the Engine API version history, section "v1.3", and the documents of v1.2 and v1.3.
 
-use super::{Answer, Asked, Change, Effect, Source, why};
+use super::{Answer, Asked, Change, Effect, Source, elements, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -58,6 +58,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 10,
+        routes: &[Route::ImageHistory],
+        what: "Tag no longer shown",
+        source: Source::Documents,
+        effects: &[Effect::Lower(tags_were_tag)],
+    },
+    Change {
         bullet: 11,
         routes: &[Route::Info],
         what: "EventsListeners (string), LXCVersion, KernelVersion added",
@@ -74,5 +81,14 @@ fn sizes_came_unasked(asked: &mut Asked) {
 fn start_was_200(answer: &mut Answer) {
     if answer.status == 204 {
         answer.status = 200;
+    }
+}
+
+/// In v1.2 the tags stood under `Tag`. `Tags`, which daemons sent before any document has it, stays beside.
+fn tags_were_tag(answer: &mut Answer) {
+    for entry in elements(answer) {
+        if let Some(tags) = entry.get("Tags").filter(|tags| !tags.is_null()).cloned() {
+            entry.insert("Tag".into(), tags);
+        }
     }
 }

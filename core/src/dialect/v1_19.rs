@@ -93,6 +93,14 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 12,
+        routes: &[Route::ImageHistory],
+        what: "Tags, Size, Comment added",
+        source: Source::Documents,
+        // Daemons sent Tags and Size before.
+        effects: &[Effect::AddsFields(&["[].Comment"])],
+    },
+    Change {
         bullet: 13,
         routes: &[Route::ImageSearch],
         what: "is_trusted shown beside is_automated, in this document only",
@@ -247,11 +255,14 @@ fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::NoSuchImage { reference } => match route {
             Route::ContainerCreate => Words::new(404, missing(reference)),
             Route::ImagePush => Words::new(404, format!("Repository does not exist: {reference}")),
-            Route::ImageTag => Words::new(404, format!("could not find image: no such id: {reference}")),
+            Route::ImageHistory | Route::ImageTag => {
+                Words::new(404, format!("could not find image: no such id: {reference}"))
+            }
             _ => Words::new(404, format!("No such image: {reference}")),
         },
         Refusal::BadReference { reference, why } => match route {
             Route::ContainerCreate => Words::new(404, missing(reference)),
+            Route::ImageHistory => Words::new(404, format!("could not find image: no such id: {reference}")),
             Route::ImageInspect | Route::ImageRemove => Words::new(404, format!("No such image: {reference}")),
             _ if reference.is_empty() => Words::new(500, "Repository name can't be empty"),
             _ if *why == "invalid tag format" => Words::new(

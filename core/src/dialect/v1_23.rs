@@ -268,6 +268,7 @@ pub(super) const CHANGES: &[Change] = &[
             Route::ContainerList,
             Route::Events,
             Route::ImageCreate,
+            Route::ImageHistory,
             Route::ImageInspect,
             Route::ImageList,
             Route::ImageRemove,
@@ -402,6 +403,7 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             Route::ContainerCreate | Route::ImageRemove => {
                 Words::new(404, format!("No such image: {}", with_tag(reference)))
             }
+            Route::ImageHistory => Words::new(404, format!("no such id: {reference}")),
             Route::ImageInspect => Words::new(404, format!("No such image: {reference}")),
             Route::ImageCreate => Words::new(
                 500,
@@ -468,7 +470,7 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::NoSuchImage { reference } if route == Route::ImagePush => {
             Words::new(404, format!("Repository does not exist: {reference}"))
         }
-        Refusal::NoSuchImage { reference } if route == Route::ImageTag => {
+        Refusal::NoSuchImage { reference } if matches!(route, Route::ImageHistory | Route::ImageTag) => {
             Words::new(404, format!("no such id: {reference}"))
         }
         Refusal::NotInRegistry {

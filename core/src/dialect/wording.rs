@@ -163,7 +163,7 @@ pub(super) fn with_tag(reference: &str) -> String {
 }
 
 /// The first 12 digits of an id, which Docker's messages show.
-pub(super) fn short(id: &str) -> &str {
+pub(crate) fn short(id: &str) -> &str {
     let id = id.strip_prefix("sha256:").unwrap_or(id);
     id.get(..12).unwrap_or(id)
 }

@@ -366,7 +366,7 @@ fn the_documented_exchanges() {
             }
         }
     }
-    assert_eq!(count, 681);
+    assert_eq!(count, 711);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unused: Vec<_> = allowed
         .iter()

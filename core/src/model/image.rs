@@ -90,6 +90,24 @@ pub struct ImageSummary {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
+/// An entry of `GET /images/{name}/history`: a layer of the image, or a step that made none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageHistoryEntry {
+    /// `sha256:` and 64 hexadecimal digits; `<missing>` for a step whose image is not here.
+    pub id: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// The command that made it.
+    pub created_by: String,
+    /// `repository:tag` that name this very image; `None` is none.
+    pub tags: Option<Vec<String>>,
+    /// Bytes that the step added, unpacked.
+    pub size: i64,
+    /// Comment.
+    pub comment: String,
+}
+
 /// One step of an image removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImageRemoval {

@@ -25,7 +25,7 @@ pub use self::{
     event::{Actor, Event, Progress, ProgressDetail},
     exec::{Exec, ExecConfig, ExecProcess},
     filters::Filters,
-    image::{GraphDriver, Image, ImageRemoval, ImageSummary, RootFs},
+    image::{GraphDriver, Image, ImageHistoryEntry, ImageRemoval, ImageSummary, RootFs},
     network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},
     registry::{Pushed, SearchResult, StoredLogin},
     stats::{

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, begin_with, call};
 use crate::{
-    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart, ImageImport, ImagePull,
-    RegistryAuth, decode::Body, model,
+    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart, ImageImport, ImageList,
+    ImagePull, RegistryAuth, decode::Body, model,
 };
 
 #[test]
@@ -408,6 +408,25 @@ fn requests_become_calls() {
             "/v1.24/containers/x?v=1&force=1",
             "",
             Call::ContainerRemove(remove),
+        ),
+        (
+            "history",
+            "GET",
+            "/v1.24/images/h:1/a/b:c/history",
+            "",
+            Call::ImageHistory {
+                image: "h:1/a/b:c".into(),
+            },
+        ),
+        (
+            "the graph is of all images",
+            "GET",
+            "/v1.6/images/viz?all=0",
+            "",
+            Call::ImageList(ImageList {
+                all: true,
+                ..Default::default()
+            }),
         ),
         ("resize", "POST", "/v1.0/containers/x/resize?h=40&w=80", "", resize()),
         (
