@@ -15,7 +15,7 @@ use alloc::{boxed::Box, collections::BTreeMap, string::String};
 pub use self::{
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
     exec::{ExecCreate, ExecStart},
-    image::{ImageCached, ImageImport, ImageList},
+    image::{Commit, ImageCached, ImageImport, ImageList},
     registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
 };
@@ -28,6 +28,8 @@ pub enum Call {
     AuthCheck(Box<AuthCheck>),
     /// `GET /auth` (v1.0 and v1.1): the login that the daemon has stored.
     AuthShow,
+    /// `POST /commit`.
+    Commit(Box<Commit>),
     /// `POST /containers/{id}/attach`: hijacks the connection.
     ContainerAttach(ContainerAttach),
     /// `GET /containers/{id}/changes`.
@@ -217,6 +219,7 @@ impl Call {
         match self {
             Self::AuthCheck(_) => "POST /auth",
             Self::AuthShow => "GET /auth",
+            Self::Commit(_) => "POST /commit",
             Self::ContainerAttach(_) => "POST /containers/{id}/attach",
             Self::ContainerChanges { .. } => "GET /containers/{id}/changes",
             Self::ContainerCreate(_) => "POST /containers/create",

@@ -49,6 +49,7 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
         | Route::ExecStart
         | Route::ImageCached => Body::Required,
         Route::ContainerStart | Route::ImagePush => Body::Optional,
+        Route::Commit => Body::Optional,
         Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
         _ => Body::None,
@@ -59,6 +60,7 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
 pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
     match route {
         Route::AuthCheck | Route::ImagePush => registry::spell(body),
+        Route::Commit => image::spell_commit(body),
         Route::ContainerCreate | Route::ContainerStart => container::spell(body),
         Route::ImageCached => {
             json::spell(body, &["Id"]);
@@ -80,6 +82,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             store: manner.login_stored,
         })),
         Route::AuthShow => Call::AuthShow,
+        Route::Commit => Call::Commit(Box::new(image::commit(&query, body)?)),
         Route::ContainerAttach => Call::ContainerAttach(ContainerAttach {
             container: name,
             logs: query.flag("logs"),

@@ -11,6 +11,7 @@ use alloc::{
     collections::VecDeque,
     format,
     string::{String, ToString},
+    vec,
     vec::Vec,
 };
 
@@ -233,6 +234,13 @@ impl Exchange {
                 self.json(200, &json!({"IdentityToken": token, "Status": status}))
             }
             Reply::AuthShown(login) => self.json(200, &login),
+            Reply::Committed { id } => {
+                let mut response = self.json(201, &json!({"Id": id}));
+                if !self.manner.commit_is_json {
+                    response.headers = vec![("Content-Type", Cow::Borrowed(RAW_STREAM))];
+                }
+                response
+            }
             Reply::ContainerCreated { id, warnings } => self.json(201, &json!({"Id": id, "Warnings": warnings})),
             Reply::ContainerChanges(list) => self.json(200, &list),
             Reply::ContainerExited { status_code } => self.json(200, &json!({"StatusCode": status_code})),

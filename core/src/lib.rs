@@ -108,9 +108,9 @@ mod time;
 #[cfg(feature = "api")]
 pub use crate::{
     call::{
-        AuthCheck, Call, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove, EventsQuery,
-        ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert, ImageList, ImagePull, ImagePush, ImageSearch,
-        Labels, Login, RegistryAuth,
+        AuthCheck, Call, Commit, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove,
+        EventsQuery, ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert, ImageList, ImagePull, ImagePush,
+        ImageSearch, Labels, Login, RegistryAuth,
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},

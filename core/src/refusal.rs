@@ -9,6 +9,11 @@ use alloc::string::String;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
+    /// A change (of a commit or an import) is not one of the instructions that change a configuration.
+    BadChange {
+        /// The instruction's name, as the client wrote it.
+        instruction: String,
+    },
     /// A parameter cannot be used; the text names it and says why.
     BadParameter(String),
     /// The registry does not take the login.

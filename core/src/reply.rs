@@ -22,6 +22,11 @@ pub enum Reply {
     },
     /// `GET /auth`.
     AuthShown(model::StoredLogin),
+    /// `POST /commit`.
+    Committed {
+        /// The new image's id: `sha256:` and 64 hexadecimal digits.
+        id: String,
+    },
     /// `POST /containers/create`.
     ContainerCreated {
         /// The new container's id, 64 hexadecimal digits.

@@ -89,6 +89,7 @@ impl Route {
             self,
             Self::AuthCheck
                 | Self::AuthShow
+                | Self::Commit
                 | Self::ContainerAttach
                 | Self::ContainerChanges
                 | Self::ContainerCreate
@@ -111,13 +112,13 @@ impl Route {
                 | Self::ContainerUpdate
                 | Self::ContainerWait
                 | Self::Events
-                | Self::ImageCached
                 | Self::ExecInspect
                 | Self::ExecResize
                 | Self::ExecStart
+                | Self::ImageCached
                 | Self::ImageCreate
-                | Self::ImageInsert
                 | Self::ImageHistory
+                | Self::ImageInsert
                 | Self::ImageInspect
                 | Self::ImageList
                 | Self::ImageLoad

@@ -13,6 +13,28 @@ pub struct ImageCached {
     pub config: ContainerConfig,
 }
 
+/// `POST /commit`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// Container id, unambiguous id prefix, or name. Not empty.
+    pub container: String,
+    /// Repository to tag; empty leaves the image untagged.
+    pub repository: String,
+    /// Tag; empty means `latest`.
+    pub tag: String,
+    /// Comment stored with the image.
+    pub comment: String,
+    /// Author stored with the image.
+    pub author: String,
+    /// Pause the container meanwhile.
+    pub pause: bool,
+    /// Dockerfile instructions to apply to the configuration.
+    pub changes: Vec<String>,
+    /// Configuration to store. Fields at their default (`None`, empty, false) were not named by the client and are the
+    /// container's.
+    pub config: ContainerConfig,
+}
+
 /// `POST /images/create` with `fromSrc`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImageImport {

@@ -1,15 +1,52 @@
 //! What calls about images ask for.
 
-use alloc::{borrow::ToOwned, format, string::String};
+use alloc::{borrow::ToOwned, format, string::String, vec::Vec};
 
 use serde_json::{Map, Value};
 
 use crate::{
-    Call, ImageCached, ImageImport, ImagePull, Refusal, RegistryAuth,
+    Call, Commit, ImageCached, ImageImport, ImagePull, Refusal, RegistryAuth,
     dialect::Failure,
     json::{self, JsonError},
+    model::{ContainerConfig, Empty, MountPoint},
     query::Query,
 };
+use serde::Deserialize;
+
+use super::container;
+
+/// Gives the keys of a commit body their proper case.
+pub(super) fn spell_commit(map: &mut Map<String, Value>) {
+    container::spell(map);
+    json::spell(map, &["Mounts"]);
+}
+
+/// The call of a commit.
+pub(super) fn commit(query: &Query, mut body: Map<String, Value>) -> Result<Commit, Failure> {
+    /// What v1.20 and later show in place of `Volumes`. Daemons go on reading that, and both are read here.
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Mounted {
+        mounts: Option<Vec<MountPoint>>,
+    }
+    let mounts = body.remove_entry("Mounts");
+    let mounted: Mounted = json::typed(mounts.into_iter().collect(), "")?;
+    let mut config: ContainerConfig = json::typed(body, "")?;
+    for mount in mounted.mounts.into_iter().flatten() {
+        let volumes = config.volumes.get_or_insert_default();
+        volumes.insert(mount.destination, Empty {});
+    }
+    Ok(Commit {
+        container: query.text("container").ok_or(Failure::NoContainer)?,
+        repository: query.text("repo").unwrap_or_default(),
+        tag: query.text("tag").unwrap_or_default(),
+        comment: query.text("comment").unwrap_or_default(),
+        author: query.text("author").unwrap_or_default(),
+        pause: query.text("pause").is_none() || query.flag("pause"),
+        changes: query.all("changes"),
+        config,
+    })
+}
 
 /// Whether an image is made from the request's body.
 pub(super) fn imports_body(query: &Query) -> bool {

@@ -196,6 +196,8 @@ pub(crate) struct Answer {
 /// Everything about an answer that is not in a JSON value: forms of streams, of errors, and what is read at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Manner {
+    /// The answer to a commit is called JSON, not a raw stream.
+    pub(crate) commit_is_json: bool,
     /// Errors are `{"message":…}`, not plain text.
     pub(crate) json_errors: bool,
     /// Output of a container without terminal carries frame headers.
@@ -223,6 +225,7 @@ pub(crate) struct Manner {
 impl Manner {
     /// The newest version's.
     const NEWEST: Self = Self {
+        commit_is_json: true,
         json_errors: true,
         framed_output: true,
         json_progress: true,

@@ -217,6 +217,7 @@ fn answers(route: Route) -> Vec<Answer> {
             let reply = |status| json!({"IdentityToken": "x", "Status": status});
             [reply("Login Succeeded"), reply("")].map(ok).concat()
         }
+        Route::Commit => ok(json!({"Id": "sha256:".to_owned() + &"ab".repeat(32)})),
         Route::ContainerInspect => ok(script::<model::Container>("container")),
         Route::ContainerList => {
             let mut list = ok(script::<Vec<model::ContainerSummary>>("containers"));
@@ -283,6 +284,8 @@ fn odd_request() -> Asked {
         ("limit", "abc"),
         ("registry", "http://host:5000/v1/"),
         ("ps_args", "aux"),
+        ("m", "x"),
+        ("run", r#"{"Cmd":["ls"]}"#),
         ("since", "abc"),
         ("stream", "0"),
         ("t", "abc"),
@@ -301,6 +304,7 @@ fn odd_request() -> Asked {
 fn failures() -> Vec<Failure> {
     let text = || "0123456789abcdef".to_owned();
     let refusals = [
+        Refusal::BadChange { instruction: text() },
         Refusal::BadParameter(text()),
         Refusal::BadLogin { why: text() },
         Refusal::BadContainerName { name: text() },
@@ -424,6 +428,7 @@ fn failures() -> Vec<Failure> {
         Failure::BadJson(JsonError::Cut),
         Failure::BadLogin(JsonError::Cut),
         Failure::ContentType(text()),
+        Failure::NoContainer,
         Failure::NoStream,
         Failure::BodyAtStart,
         Failure::BadDetachKeys(text()),

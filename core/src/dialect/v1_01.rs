@@ -88,6 +88,22 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 12,
+        routes: &[Route::Commit],
+        what: "container configuration may be sent as a JSON body (Cmd, PortSpecs)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::Commit],
+        what: "run (configuration as a parameter) removed; comes back in v1.7 and v1.8",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "what is in the parameter is lifted at v1.9",
+        }],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::Info],
         what: "Version and GoVersion leave; NFd, NGoroutines, MemoryLimit, SwapLimit appear …",

@@ -69,6 +69,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::STILL_TAKEN }],
     },
     Change {
+        bullet: 10,
+        routes: &[Route::Commit],
+        what: "ExposedPorts replaces PortSpecs in the example",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "PortSpecs is lifted at v1.20",
+        }],
+    },
+    Change {
         bullet: 12,
         routes: &[],
         what: "the daemon is said to listen on a Unix socket by default",

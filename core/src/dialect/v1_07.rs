@@ -94,6 +94,22 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::STILL_TAKEN }],
     },
     Change {
+        bullet: 13,
+        routes: &[Route::Commit],
+        what: "JSON body not shown in v1.7 and v1.8",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Commit],
+        what: "run (configuration as a parameter) listed in v1.7 and v1.8",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "what is in the parameter is lifted at v1.9",
+        }],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::ContainerStart],
         what: "answer Content-Type text/plain and text/plain; charset=utf-8 becomes text/plain",

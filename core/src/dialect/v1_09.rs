@@ -1,12 +1,45 @@
 //! API v1.9. Sources: the Engine API version history, section "v1.9", and the documents of v1.8 and v1.9.
 
-use super::{Change, Effect, Source, why};
-use crate::route::Route;
+use serde_json::Value;
 
-pub(super) const CHANGES: &[Change] = &[Change {
-    bullet: 3,
-    routes: &[Route::ContainerKill],
-    what: "signal listed again, integer or name",
-    source: Source::Documents,
-    effects: &[Effect::None { why: why::STILL_TAKEN }],
-}];
+use super::{Asked, Change, Effect, Source, why};
+use crate::{decode, json, route::Route};
+
+pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 3,
+        routes: &[Route::ContainerKill],
+        what: "signal listed again, integer or name",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::Commit],
+        what: "full container configuration as JSON body (with DisableNetwork)",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "DisableNetwork is lifted at v1.12",
+        }],
+    },
+    Change {
+        bullet: 5,
+        routes: &[Route::Commit],
+        what: "run removed for good",
+        source: Source::Documents,
+        effects: &[Effect::Lift(run_was_a_parameter)],
+    },
+];
+
+/// v1.0, v1.7 and v1.8 have the configuration of a commit as a parameter, the versions between as a body. Both are read below,
+/// and the body wins. What is no object was ignored then.
+fn run_was_a_parameter(asked: &mut Asked) {
+    let Some(text) = asked.query.text("run") else { return };
+    asked.query.remove("run");
+    if let Ok(Value::Object(mut run)) = json::parse(text.as_bytes()) {
+        decode::spell(Route::Commit, &mut run);
+        for (key, value) in run {
+            asked.body.entry(key).or_insert(value);
+        }
+    }
+}

@@ -71,4 +71,11 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::Documents,
         effects: &[Effect::None { why: why::EXTRA }],
     },
+    Change {
+        bullet: 10,
+        routes: &[Route::Commit],
+        what: "key is NetworkDisabled (v1.9: DisableNetwork)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: "lifted at v1.12" }],
+    },
 ];

@@ -57,6 +57,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: "lifted at v1.12" }],
     },
     Change {
+        bullet: 7,
+        routes: &[Route::Commit],
+        what: "key is DisableNetwork (v1.10: NetworkDisabled)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: "lifted at v1.12" }],
+    },
+    Change {
         bullet: 8,
         routes: &[Route::ContainerInspect],
         what: "Config.Dns and Config.VolumesFrom shown again",

@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use serde_json::Value;
 
-use super::{Answer, Asked, Change, Effect, Source, body, elements, into_host_config, why};
+use super::{Answer, Asked, Change, Effect, Manner, Source, body, elements, into_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -71,6 +71,27 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Lift(old_names)],
     },
     Change {
+        bullet: 11,
+        routes: &[Route::Commit],
+        what: "comment replaces m",
+        source: Source::Documents,
+        effects: &[Effect::Lift(comment_was_m)],
+    },
+    Change {
+        bullet: 12,
+        routes: &[Route::Commit],
+        what: "answer Content-Type becomes application/json",
+        source: Source::Documents,
+        effects: &[Effect::Switch(commit_was_no_json)],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::Commit],
+        what: "Domainname, CpuShares, Cpuset added; key is NetworkDisabled from here on",
+        source: Source::Documents,
+        effects: &[Effect::Lift(network_was_disabled)],
+    },
+    Change {
         bullet: 14,
         routes: &[Route::Version],
         what: "ApiVersion added",
@@ -120,9 +141,7 @@ fn id_was_in_capitals(answer: &mut Answer) {
 
 /// `DisableNetwork` (v1.9, v1.11), `Dns` and `VolumesFrom` beside the program, the latter a text of names.
 fn old_names(asked: &mut Asked) {
-    if let Some(disabled) = asked.body.remove("DisableNetwork") {
-        asked.body.entry("NetworkDisabled").or_insert(disabled);
-    }
+    network_was_disabled(asked);
     if let Some(Value::String(names)) = asked.body.get("VolumesFrom") {
         let names: Vec<String> = names
             .split(',')
@@ -140,4 +159,25 @@ fn automated_was_trusted(answer: &mut Answer) {
             found.insert("is_trusted".into(), automated);
         }
     }
+}
+
+/// `DisableNetwork` in v1.9 and v1.11, `NetworkDisabled` in v1.10.
+fn network_was_disabled(asked: &mut Asked) {
+    if let Some(disabled) = asked.body.remove("DisableNetwork") {
+        asked.body.entry("NetworkDisabled").or_insert(disabled);
+    }
+}
+
+/// Documents say `m`, though daemons of the time read `comment`.
+fn comment_was_m(asked: &mut Asked) {
+    if asked.query.text("comment").is_none()
+        && let Some(comment) = asked.query.text("m")
+    {
+        asked.query.set("comment", &comment);
+    }
+}
+
+/// The JSON was called a raw stream.
+fn commit_was_no_json(manner: &mut Manner) {
+    manner.commit_is_json = false;
 }

@@ -1,6 +1,6 @@
 //! API v1.13. Sources: the Engine API version history, section "v1.13", and the documents of v1.12 and v1.13.
 
-use super::{Change, Effect, Source, why};
+use super::{Asked, Change, Effect, Source, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -39,6 +39,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 5,
+        routes: &[Route::Commit],
+        what: "pause added, default true (in a document only from v1.20)",
+        source: Source::History,
+        effects: &[Effect::Lift(commit_did_not_pause)],
+    },
+    Change {
         bullet: 6,
         routes: &[Route::ContainerLogs],
         what: "tail added",
@@ -53,3 +60,9 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::STILL_TAKEN }],
     },
 ];
+
+fn commit_did_not_pause(asked: &mut Asked) {
+    if asked.query.text("pause").is_none() {
+        asked.query.set("pause", "0");
+    }
+}

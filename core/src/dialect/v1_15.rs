@@ -86,7 +86,7 @@ fn restart_policy(asked: &mut Asked) {
 
 /// `PortSpecs` (`80`, `8080:80`, `80/udp`, `8080:80/udp`, `127.0.0.1:8080:80`) both exposes and publishes; without a
 /// public port, one is chosen. What is no such text is left to fail where ports are read.
-fn port_specs(asked: &mut Asked) {
+pub(super) fn port_specs(asked: &mut Asked) {
     let Some(Value::Array(specs)) = asked.body.remove("PortSpecs") else {
         return;
     };

@@ -171,6 +171,15 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 24,
+        routes: &[Route::Commit],
+        what: "Memory, MemorySwap, CpuShares, Cpuset leave the example",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "images keep no limits",
+        }],
+    },
+    Change {
         bullet: 25,
         routes: &[Route::ExecInspect],
         what: "Container.Config.Memory, MemorySwap, CpuShares, Cpuset leave; Container.LogPath added",

@@ -3,10 +3,14 @@
 use alloc::format;
 use serde_json::{Value, json};
 
-use super::wording::{container_name, marked, renaming, restart_failed, short, sign, with_tag};
-use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
-use crate::refusal::{ImageUse, Refusal};
-use crate::route::Route;
+use super::{
+    Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why,
+    wording::{container_name, marked, renaming, restart_failed, short, sign, with_tag},
+};
+use crate::{
+    refusal::{ImageUse, Refusal},
+    route::Route,
+};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -106,6 +110,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "is_trusted shown beside is_automated, in this document only",
         source: Source::Documents,
         effects: &[Effect::AddsFields(&["[].is_trusted"])],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Commit],
+        what: "Labels added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
         bullet: 15,
@@ -247,8 +258,10 @@ fn limits_in_image_configs(answer: &mut Answer) {
 
 /// The words of Docker 1.6.2.
 fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
-    let Failure::Refused(refusal) = failure else {
-        return None;
+    let refusal = match failure {
+        Failure::Refused(refusal) => refusal,
+        Failure::NoContainer => return Some(Words::new(500, "Prefix can't be empty")),
+        _ => return None,
     };
     Some(match refusal {
         Refusal::NoSuchContainer { name } => Words::new(404, format!("no such id: {name}")),

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Change, Effect, Failure, Source, Words, body, elements, why};
-use crate::refusal::Refusal;
-use crate::route::Route;
+use crate::{refusal::Refusal, route::Route};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -74,6 +73,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None {
             why: "daemons send it only when it is true, which it never is here",
         }],
+    },
+    Change {
+        bullet: 13,
+        routes: &[Route::Commit],
+        what: "pause and changes listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Commit],
+        what: "Mounts in place of Volumes; PortSpecs leaves",
+        source: Source::Documents,
+        effects: &[Effect::Lift(super::v1_15::port_specs)],
     },
     Change {
         bullet: 15,

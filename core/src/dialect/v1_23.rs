@@ -6,12 +6,14 @@ use alloc::{
 };
 use serde_json::{Value, json};
 
-use super::wording::{container_name, content_type, number, renaming, reserved, with_tag};
-use super::{Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why};
-use crate::route::Route;
+use super::{
+    Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why,
+    wording::{bad_change, container_name, content_type, number, renaming, reserved, with_tag},
+};
 use crate::{
     decode::CONTAINER_FILTERS,
     refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
+    route::Route,
 };
 
 pub(super) const CHANGES: &[Change] = &[
@@ -264,6 +266,7 @@ pub(super) const CHANGES: &[Change] = &[
     Change {
         bullet: 49,
         routes: &[
+            Route::Commit,
             Route::ContainerInspect,
             Route::ContainerList,
             Route::Events,
@@ -383,10 +386,12 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             return Some(Words::new(500, error.to_string()));
         }
         Failure::ContentType(found) => return Some(Words::new(500, content_type(found))),
+        Failure::NoContainer => return Some(Words::new(500, failure.words(Some(route)).text)),
         Failure::UnknownFilter(name) => return Some(Words::new(500, format!("Invalid filter '{name}'"))),
         _ => return None,
     };
     Some(match refusal {
+        Refusal::BadChange { instruction } => Words::new(500, bad_change(instruction)),
         Refusal::BadParameter(why) => Words::new(500, why.as_str()),
         Refusal::BadLogin { .. } if route == Route::AuthCheck => {
             Words::new(401, "Wrong login/password, please try again")

@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     BadLogin(JsonError),
     /// The body's Content-Type (empty when missing) is not JSON.
     ContentType(String),
+    /// A commit of no container.
+    NoContainer,
     /// Logs of neither standard output nor standard error.
     NoStream,
     /// A start with a body, which this version does not allow.
@@ -111,6 +113,7 @@ impl Failure {
             Self::BadJson(error) => Words::new(500, error.to_string()),
             Self::BadLogin(error) => Words::new(400, format!("Bad parameters and missing X-Registry-Auth: {error}")),
             Self::ContentType(found) => Words::new(400, content_type(found)),
+            Self::NoContainer => Words::new(400, "invalid name or ID supplied: \"\""),
             Self::NoStream => Words::new(400, "Bad parameters: you must choose at least one stream"),
             Self::BodyAtStart => Words::new(
                 400,
@@ -188,6 +191,7 @@ pub(super) fn name_in_use(name: &str, holder: &str) -> String {
 
 fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
     match refusal {
+        Refusal::BadChange { instruction } => Words::new(400, bad_change(instruction)),
         Refusal::BadParameter(why) => Words::new(400, why.as_str()),
         Refusal::BadLogin { why } => {
             let is_check = route == Some(Route::AuthCheck);
@@ -199,8 +203,8 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         }
         Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
         Refusal::BadReference { reference, why } => {
-            let late = matches!(route, Some(Route::ImagePush | Route::ImageTag));
-            let status = if late { 500 } else { 400 };
+            let from_deeper_down = matches!(route, Some(Route::Commit | Route::ImagePush | Route::ImageTag));
+            let status = if from_deeper_down { 500 } else { 400 };
             Words::new(status, bad_reference(reference, why, route))
         }
         Refusal::BadSignal { signal } => Words::new(400, format!("Invalid signal: {signal}")),
@@ -308,6 +312,11 @@ pub(super) fn marked(message: &str, sign: &str) -> String {
     } else {
         format!("{message}: {sign}")
     }
+}
+
+/// The words of every version for an instruction that changes nothing of a configuration.
+pub(super) fn bad_change(instruction: &str) -> String {
+    format!("{} is not a valid change command", instruction.to_lowercase())
 }
 
 /// The words of every version for a bad container name.

@@ -366,7 +366,7 @@ fn the_documented_exchanges() {
             }
         }
     }
-    assert_eq!(count, 711);
+    assert_eq!(count, 734);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unused: Vec<_> = allowed
         .iter()

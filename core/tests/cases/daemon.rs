@@ -15,6 +15,9 @@ pub(crate) fn reply(call: &Call) -> Reply {
             identity_token: "9cbaf023786cd7".into(),
         },
         Call::AuthShow => Reply::AuthShown(from_value(script("login")).expect("login")),
+        Call::Commit(_) => Reply::Committed {
+            id: "sha256:596069db4bf5596069db4bf5596069db4bf5596069db4bf5596069db4bf5596f".to_owned(),
+        },
         Call::ContainerAttach(_) => Reply::Attached { tty: false },
         Call::ContainerChanges { .. } => Reply::ContainerChanges(from_value(script("changes")).expect("changes")),
         Call::ContainerCreate(_) => Reply::ContainerCreated {

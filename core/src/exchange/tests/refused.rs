@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 109);
+    assert_eq!(count, 119);
 }
 
 #[test]
@@ -178,6 +178,18 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.18", "POST /images/x/tag?repo=y", no_image("x"), 404, "could not find image: no such id: x".into()),
         ("1.22", "POST /images/x/tag?repo=y", no_image("x"), 404, "no such id: x".into()),
         ("1.23", "POST /images/x/tag?repo=y", no_image("x"), 404, "No such image: x:latest".into()),
+        ("1.18", "POST /commit?container=N", missing(), 404, "no such id: N".into()),
+        ("1.24", "POST /commit?container=N", missing(), 404, "No such container: N".into()),
+        ("1.22", "POST /commit?container=N", Refusal::BadChange { instruction: "RUN".into() }, 500,
+         "run is not a valid change command".into()),
+        ("1.24", "POST /commit?container=N", Refusal::BadChange { instruction: "RUN".into() }, 400,
+         "run is not a valid change command".into()),
+        ("1.22", "POST /commit?container=N",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "invalid reference format: repository name must be lowercase".into()),
+        ("1.24", "POST /commit?container=N",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "invalid reference format: repository name must be lowercase".into()),
         ("1.18", "GET /images/x/history", no_image("x"), 404, "could not find image: no such id: x".into()),
         ("1.22", "GET /images/x/history", no_image("x"), 404, "no such id: x".into()),
         ("1.23", "GET /images/x/history", no_image("x"), 404, "No such image: x:latest".into()),

@@ -621,3 +621,26 @@ fn items_of_another_stream_have_no_form() {
     assert!(out.is_empty());
     assert_eq!(exchange.finish(), None);
 }
+
+#[test]
+fn committing_was_called_a_raw_stream() {
+    for (version, kind) in [
+        ("1.0", "application/vnd.docker.raw-stream"),
+        ("1.11", "application/vnd.docker.raw-stream"),
+        ("1.12", "application/json"),
+        ("1.24", "application/json"),
+    ] {
+        let (response, body) = exchange("POST", &format!("/v{version}/commit?container=x"));
+        assert_eq!(
+            (response.status, content_type(&response)),
+            (201, Some(kind)),
+            "{version}"
+        );
+        let start = if version == "1.24" {
+            "{\"Id\":\"sha256:5960"
+        } else {
+            "{\"Id\":\"5960"
+        };
+        assert!(body.starts_with(start), "{version}: {body}");
+    }
+}

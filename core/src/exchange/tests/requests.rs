@@ -644,6 +644,162 @@ fn requests_become_calls() {
     }
 }
 
+/// What a commit of `version` with this query and body asks for, as far as `expected` says.
+#[test]
+fn commits_are_lifted() {
+    let rows = [
+        (
+            "everything",
+            "1.24",
+            "&repo=r&tag=t&comment=c&author=a&pause=False&changes=x&changes=y",
+            "",
+            json!({"repository": "r", "tag": "t", "comment": "c", "author": "a", "pause": false, "changes": ["x", "y"]}),
+        ),
+        (
+            "nothing else",
+            "1.24",
+            "",
+            "",
+            json!({"repository": "", "pause": true, "changes": []}),
+        ),
+        ("empty is not given", "1.24", "&pause=", "", json!({"pause": true})),
+        ("pauses by itself", "1.13", "", "", json!({"pause": true})),
+        ("did not", "1.12", "", "", json!({"pause": false})),
+        ("paused when told", "1.12", "&pause=1", "", json!({"pause": true})),
+        ("comment was m", "1.11", "&m=c", "", json!({"comment": "c"})),
+        (
+            "as daemons had it",
+            "1.11",
+            "&m=x&comment=c",
+            "",
+            json!({"comment": "c"}),
+        ),
+        ("m is nothing any more", "1.12", "&m=c", "", json!({"comment": ""})),
+        (
+            "run",
+            "1.0",
+            "&run={\"cmd\":[\"ls\"],\"PortSpecs\":[\"22\"]}",
+            "",
+            json!({"Cmd": ["ls"], "ExposedPorts": {"22/tcp": {}}}),
+        ),
+        (
+            "run where no document has it",
+            "1.5",
+            "&run={\"Cmd\":[\"ls\"]}",
+            "",
+            json!({"Cmd": ["ls"]}),
+        ),
+        (
+            "run beside a body",
+            "1.8",
+            "&run={\"Cmd\":[\"ls\"],\"User\":\"u\"}",
+            r#"{"Cmd":["id"]}"#,
+            json!({"Cmd": ["id"], "User": "u"}),
+        ),
+        ("run that is nothing", "1.8", "&run=zzz", "", json!({"Cmd": null})),
+        ("run that is no object", "1.8", "&run=[]", "", json!({"Cmd": null})),
+        (
+            "run is nothing any more",
+            "1.9",
+            "&run={\"Cmd\":[\"ls\"]}",
+            "",
+            json!({"Cmd": null}),
+        ),
+        (
+            "disable network",
+            "1.9",
+            "",
+            r#"{"DisableNetwork":true}"#,
+            json!({"NetworkDisabled": true}),
+        ),
+        (
+            "network disabled",
+            "1.10",
+            "",
+            r#"{"NetworkDisabled":true}"#,
+            json!({"NetworkDisabled": true}),
+        ),
+        (
+            "disable network is gone",
+            "1.12",
+            "",
+            r#"{"DisableNetwork":true}"#,
+            json!({"NetworkDisabled": null}),
+        ),
+        (
+            "limits are not the image's",
+            "1.12",
+            "",
+            r#"{"Memory":5,"Cpuset":"0","User":"u"}"#,
+            json!({"User": "u"}),
+        ),
+        (
+            "port specs",
+            "1.19",
+            "",
+            r#"{"PortSpecs":["8080:80/udp"]}"#,
+            json!({"ExposedPorts": {"80/udp": {}}}),
+        ),
+        (
+            "no port specs any more",
+            "1.20",
+            "",
+            r#"{"PortSpecs":["80"]}"#,
+            json!({"ExposedPorts": null}),
+        ),
+        (
+            "volumes",
+            "1.19",
+            "",
+            r#"{"Volumes":{"/t":{}}}"#,
+            json!({"Volumes": {"/t": {}}}),
+        ),
+        (
+            "mounts",
+            "1.20",
+            "",
+            r#"{"mounts":[{"Source":"/s","Destination":"/t","Mode":"ro","RW":false}]}"#,
+            json!({"Volumes": {"/t": {}}}),
+        ),
+        (
+            "both",
+            "1.24",
+            "",
+            r#"{"Mounts":[{"Destination":"/t"}],"Volumes":{"/u":{}}}"#,
+            json!({"Volumes": {"/t": {}, "/u": {}}}),
+        ),
+        (
+            "nulls",
+            "1.24",
+            "",
+            r#"{"Mounts":null,"Volumes":null,"Env":null}"#,
+            json!({"Volumes": null, "Env": []}),
+        ),
+        ("null", "1.24", "", "null", json!({"Cmd": null})),
+    ];
+    for (name, version, query, body, expected) in rows {
+        let commit = match call("POST", &format!("/v{version}/commit?container=c{query}"), body) {
+            Ok(Call::Commit(commit)) => *commit,
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!(commit.container, "c", "{name}");
+        let mut found = serde_json::to_value(&commit.config).expect(name);
+        for (key, value) in [
+            ("author", json!(commit.author)),
+            ("changes", json!(commit.changes)),
+            ("comment", json!(commit.comment)),
+            ("pause", json!(commit.pause)),
+            ("repository", json!(commit.repository)),
+            ("tag", json!(commit.tag)),
+        ] {
+            found[key] = value;
+        }
+        for (key, value) in expected.as_object().expect(name) {
+            assert_eq!(found.get(key).unwrap_or(&Value::Null), value, "{name}: {key}");
+        }
+    }
+}
+
 fn since_time(time: Option<(i64, u32)>) -> Option<model::Timestamp> {
     time.map(|(secs, nanos)| model::Timestamp { secs, nanos })
 }
@@ -703,6 +859,7 @@ fn bodies_are_used() {
         ("POST", "/exec/x/resize?h=1&w=1", Body::None),
         ("POST", "/containers/x/restart", Body::None),
         ("GET", "/containers/x/stats", Body::None),
+        ("POST", "/commit?container=x", Body::Optional),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),
         ("POST", "/images/load", Body::Stream),
