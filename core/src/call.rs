@@ -4,6 +4,7 @@
 //! to the newest API version. The daemon never sees an older shape. The truth of each field is the Engine API document
 //! of v1.24; what older versions called the same thing is written down in the `dialect` modules.
 
+mod build;
 mod container;
 mod exec;
 mod image;
@@ -13,6 +14,7 @@ mod system;
 use alloc::{boxed::Box, collections::BTreeMap, string::String};
 
 pub use self::{
+    build::{Build, BuildLimits, ContextPart},
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
     exec::{ExecCreate, ExecStart},
     image::{Commit, ImageCached, ImageImport, ImageList},
@@ -28,6 +30,8 @@ pub enum Call {
     AuthCheck(Box<AuthCheck>),
     /// `GET /auth` (v1.0 and v1.1): the login that the daemon has stored.
     AuthShow,
+    /// `POST /build`. The context follows as the request body, in parts.
+    Build(Box<Build>),
     /// `POST /commit`.
     Commit(Box<Commit>),
     /// `POST /containers/{id}/attach`: hijacks the connection.
@@ -219,6 +223,7 @@ impl Call {
         match self {
             Self::AuthCheck(_) => "POST /auth",
             Self::AuthShow => "GET /auth",
+            Self::Build(_) => "POST /build",
             Self::Commit(_) => "POST /commit",
             Self::ContainerAttach(_) => "POST /containers/{id}/attach",
             Self::ContainerChanges { .. } => "GET /containers/{id}/changes",
@@ -273,7 +278,7 @@ impl Call {
     /// Whether a request body follows as [`Event::Body`](crate::Event::Body) instead of being part of the call.
     pub fn streams_body(&self) -> bool {
         match self {
-            Self::ImageLoad { .. } => true,
+            Self::Build(_) | Self::ImageLoad { .. } => true,
             Self::ImageImport(import) => import.source == "-",
             _ => false,
         }

@@ -15,7 +15,7 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::{
-    call::Call,
+    call::{Call, ContextPart},
     decode::Body,
     detach::Scanner,
     driver::{Output, Protocol},
@@ -23,8 +23,10 @@ use crate::{
     exchange::{Exchange, Response, ResponseBody},
     http::{Answer, AnswerBody, BodyLength, Part, Request, Server, ServerEvent},
     limits::Limits,
+    multipart::BadForm,
     reply::{Item, Reply},
     time::Instant,
+    upload,
 };
 
 /// A request of one connection, counted from 0. Never used again on that connection.
@@ -40,6 +42,13 @@ pub enum Event {
         id: RequestId,
         /// What it asks for.
         call: Call,
+    },
+    /// Part of the context of a build ([`Call::Build`]): the bytes that follow, up to the next part or the end, are its.
+    ContextPart {
+        /// The request.
+        id: RequestId,
+        /// What they are.
+        part: ContextPart,
     },
     /// The next bytes of a request body that is streamed ([`Call::streams_body`]). Never empty.
     Body {
@@ -103,7 +112,8 @@ pub struct Connection {
     allowed_origin: Option<Arc<str>>,
     next_id: RequestId,
     active: Option<Active>,
-    /// What was found out together with something else and is told next. At most a few entries.
+    /// What was found out together with something else and is told next. At most a few entries, or the parts of a form that
+    /// arrived together.
     untold: VecDeque<Event>,
     /// Pieces of one item on their way into the server; empty between calls, kept for its memory.
     pieces: VecDeque<Part>,
@@ -136,6 +146,9 @@ enum Stage {
         /// A successful reply hijacks the connection. Another one ends it, since what follows the request may be input.
         may_hijack: bool,
     },
+    /// As `Called`, and the connection has left HTTP already: the head went out before the reply, and the body of the request is
+    /// what the client sends from then on.
+    Promised { id: RequestId },
     /// The reply is a stream.
     Streaming { id: RequestId },
     /// The reply is a stream to the daemon, and one answer at its end to the client.
@@ -172,11 +185,22 @@ impl Connection {
     /// [`Misuse`] when the call was answered with a stream before, or the id was never given out.
     pub fn respond(&mut self, id: RequestId, reply: Reply) -> Result<(), Misuse> {
         let Some(active) = self.active(id)? else { return Ok(()) };
-        if !matches!(active.stage, Stage::Called { .. }) {
-            return Err(Misuse::AlreadyAnswered(id));
+        match active.stage {
+            Stage::Called { .. } => {
+                let response = active.exchange.respond(reply);
+                self.answer(response);
+            }
+            Stage::Promised { .. } => {
+                active.stage = Stage::Streaming { id };
+                if let Some(last) = active.exchange.respond_late(reply) {
+                    self.active = None;
+                    let sent = self.server.send([Part::Bytes(last)]);
+                    let finished = sent.and_then(|()| self.server.finish());
+                    debug_assert!(finished.is_ok(), "a promised request has its stream open");
+                }
+            }
+            _ => return Err(Misuse::AlreadyAnswered(id)),
         }
-        let response = active.exchange.respond(reply);
-        self.answer(response);
         Ok(())
     }
 
@@ -254,7 +278,7 @@ impl Connection {
     fn streaming(&mut self, id: RequestId) -> Result<Option<&mut Active>, Misuse> {
         match self.active(id)? {
             Some(Active {
-                stage: Stage::Called { .. } | Stage::Gathering(_),
+                stage: Stage::Called { .. } | Stage::Gathering(_) | Stage::Promised { .. },
                 ..
             }) => Err(Misuse::NoStream(id)),
             active => Ok(active),
@@ -279,6 +303,7 @@ impl Connection {
             Err(response) => return self.answer(response),
         };
         let body = exchange.body();
+        let promise = exchange.promise(request.body != BodyLength::None);
         self.active = Some(Active {
             exchange,
             stage: Stage::Gathering(Vec::new()),
@@ -292,6 +317,12 @@ impl Connection {
             }
             (Body::Optional | Body::Required, BodyLength::Known(_) | BodyLength::Chunked) => self.server.accept_body(),
             (Body::Optional | Body::Required | Body::None, _) => self.call(false),
+            (Body::Stream, BodyLength::None) if promise.is_some() => {
+                self.call(false);
+                if let Some(promise) = promise {
+                    self.keep(promise);
+                }
+            }
             (Body::Stream, BodyLength::None) => {
                 self.call(false);
                 let id = self.active.as_ref().and_then(Active::id);
@@ -306,9 +337,11 @@ impl Connection {
         let Some(active) = &mut self.active else { return };
         let body = match &mut active.stage {
             Stage::Gathering(body) => core::mem::take(body),
-            Stage::Called { .. } | Stage::Streaming { .. } | Stage::Collecting { .. } | Stage::Hijacked { .. } => {
-                return;
-            }
+            Stage::Called { .. }
+            | Stage::Promised { .. }
+            | Stage::Streaming { .. }
+            | Stage::Collecting { .. }
+            | Stage::Hijacked { .. } => return,
         };
         match active.exchange.call(&body) {
             Ok(call) => {
@@ -323,6 +356,17 @@ impl Connection {
         }
     }
 
+    /// Sends the head of a request that was told just now, before its reply.
+    fn keep(&mut self, promise: Response) {
+        let Some(id) = self.active.as_ref().and_then(Active::id) else {
+            return;
+        };
+        self.answer(promise);
+        if let Some(active) = &mut self.active {
+            active.stage = Stage::Promised { id };
+        }
+    }
+
     fn handle_bytes(&mut self, bytes: Bytes) {
         match self.active.as_mut().map(|active| &mut active.stage) {
             None => {}
@@ -334,8 +378,11 @@ impl Connection {
                     body.extend_from_slice(&bytes);
                 }
             }
-            Some(Stage::Called { id, .. } | Stage::Streaming { id } | Stage::Collecting { id }) => {
-                self.untold.push_back(Event::Body { id: *id, bytes });
+            Some(
+                Stage::Called { id, .. } | Stage::Promised { id } | Stage::Streaming { id } | Stage::Collecting { id },
+            ) => {
+                let id = *id;
+                self.handle_body(id, bytes);
             }
             Some(Stage::Hijacked { id, keys: None }) => self.untold.push_back(Event::Input { id: *id, bytes }),
             Some(Stage::Hijacked {
@@ -362,12 +409,43 @@ impl Connection {
         }
     }
 
+    /// The next bytes of a body that is streamed.
+    fn handle_body(&mut self, id: RequestId, bytes: Bytes) {
+        let upload = self.active.as_mut().and_then(|active| active.exchange.upload());
+        let Some(upload) = upload else {
+            return self.untold.push_back(Event::Body { id, bytes });
+        };
+        let read = upload.push(bytes, |piece| {
+            self.untold.push_back(match piece {
+                upload::Piece::Part(part) => Event::ContextPart { id, part },
+                upload::Piece::Bytes(bytes) => Event::Body { id, bytes },
+            });
+        });
+        if let Err(BadForm) = read {
+            self.break_off(id);
+        }
+    }
+
+    /// The body is not what its type says: as with broken framing, nothing after it can be trusted.
+    fn break_off(&mut self, id: RequestId) {
+        self.active = None;
+        self.untold.push_back(Event::Aborted { id });
+        self.server.refuse(PeerError::BadForm);
+    }
+
     fn handle_end(&mut self) {
         match self.active.as_mut().map(|active| &mut active.stage) {
             None => {}
             Some(Stage::Gathering(_)) => self.call(false),
-            Some(Stage::Called { id, .. } | Stage::Streaming { id } | Stage::Collecting { id }) => {
-                self.untold.push_back(Event::BodyEnd { id: *id });
+            Some(
+                Stage::Called { id, .. } | Stage::Promised { id } | Stage::Streaming { id } | Stage::Collecting { id },
+            ) => {
+                let id = *id;
+                let upload = self.active.as_mut().and_then(|active| active.exchange.upload());
+                match upload.map_or(Ok(()), |upload| upload.finish()) {
+                    Ok(()) => self.untold.push_back(Event::BodyEnd { id }),
+                    Err(BadForm) => self.break_off(id),
+                }
             }
             Some(Stage::Hijacked { id, keys }) => {
                 if let Some(scanner) = keys {
@@ -402,7 +480,7 @@ impl Connection {
                 None,
                 self.active.as_ref().is_some_and(|active| active.exchange.may_hijack()),
             ),
-            None | Some(Stage::Streaming { .. } | Stage::Hijacked { .. }) => (None, false),
+            None | Some(Stage::Promised { .. } | Stage::Streaming { .. } | Stage::Hijacked { .. }) => (None, false),
         };
         let (body, stage) = match body {
             ResponseBody::None => (AnswerBody::None, None),
@@ -499,6 +577,7 @@ impl Active {
         match self.stage {
             Stage::Gathering(_) => None,
             Stage::Called { id, .. }
+            | Stage::Promised { id }
             | Stage::Streaming { id }
             | Stage::Collecting { id }
             | Stage::Hijacked { id, .. } => Some(id),

@@ -4,6 +4,7 @@
 //! daemon reads them at every version: the memory and CPU limits beside `HostConfig` instead of in it, and a host
 //! configuration with the create in versions whose documents have it with the start.
 
+mod build;
 mod container;
 mod exec;
 mod image;
@@ -14,6 +15,7 @@ use alloc::{borrow::ToOwned, boxed::Box, format, string::String};
 use serde_json::{Map, Value};
 
 pub(crate) use self::{
+    build::{REGISTRY_AUTH, REGISTRY_CONFIG, logins},
     container::{CONTAINER_FILTERS, detach_keys},
     exec::detach_keys as exec_detach_keys,
 };
@@ -50,7 +52,7 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
         | Route::ImageCached => Body::Required,
         Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::Commit => Body::Optional,
-        Route::ImageLoad => Body::Stream,
+        Route::Build | Route::ImageLoad => Body::Stream,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
         _ => Body::None,
     }
@@ -82,6 +84,7 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             store: manner.login_stored,
         })),
         Route::AuthShow => Call::AuthShow,
+        Route::Build => Call::Build(Box::new(build::build(&query, body)?)),
         Route::Commit => Call::Commit(Box::new(image::commit(&query, body)?)),
         Route::ContainerAttach => Call::ContainerAttach(ContainerAttach {
             container: name,

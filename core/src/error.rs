@@ -39,6 +39,8 @@ pub enum PeerError {
     ChunkOverhead,
     /// The peer ended the connection inside a body. Nothing is answered.
     BodyCutOff,
+    /// A form breaks its grammar, ends early, or has a part with a head of more than 8 KiB (RFC 2046 §5.1). 400.
+    BadForm,
     /// `Expect` of something other than `100-continue` (RFC 9110 §10.1.1). 417.
     BadExpectation,
     /// No HTTP/1.0 or HTTP/1.1. 505.
@@ -70,6 +72,7 @@ impl PeerError {
             | Self::EncodingInHttp10
             | Self::BadChunk
             | Self::ChunkOverhead
+            | Self::BadForm
             | Self::BodyCutOff => 400,
             Self::TooSlow => 408,
             Self::BodyTooLarge => 413,
@@ -97,6 +100,7 @@ impl fmt::Display for PeerError {
             Self::EncodingInHttp10 => "Transfer-Encoding in HTTP/1.0",
             Self::BadChunk => "malformed chunked encoding",
             Self::ChunkOverhead => "too much chunked encoding overhead",
+            Self::BadForm => "malformed multipart form",
             Self::BodyCutOff => "unexpected end of body",
             Self::BadExpectation => "unknown expectation",
             Self::BadVersion => "unsupported protocol version",

@@ -28,6 +28,7 @@ use crate::{
     model::{Event, Exec, Progress},
     query::{self, Query},
     route::{self, Route},
+    upload::{ContextForm, Upload},
 };
 
 /// One request, from its head to the end of its answer.
@@ -42,6 +43,10 @@ pub(crate) struct Exchange {
     content_type: Option<String>,
     /// `X-Registry-Auth`; empty when it is not there.
     registry_auth: Secret,
+    /// `X-Registry-Config`; empty when it is not there.
+    registry_config: Secret,
+    /// The body of a build while it comes.
+    upload: Option<Upload>,
     /// Detach keys of an attach or exec with standard input; empty otherwise.
     detach_keys: Vec<u8>,
     stream: Stream,
@@ -151,6 +156,8 @@ impl Exchange {
             query,
             content_type: head.headers.get("content-type").map(ToOwned::to_owned),
             registry_auth: head.headers.get("x-registry-auth").unwrap_or_default().into(),
+            registry_config: head.headers.get("x-registry-config").unwrap_or_default().into(),
+            upload: None,
             detach_keys: Vec::new(),
             stream: Stream::None,
         })
@@ -205,11 +212,19 @@ impl Exchange {
             }
             Reply::ProgressStream => {
                 self.stream = Stream::Progress;
-                if self.manner.json_progress {
-                    Response::typed(200, JSON, ResponseBody::Stream)
+                let content_type = if self.manner.json_progress {
+                    JSON
+                } else if self.route == Route::Build && self.manner.context != ContextForm::FormOrInput {
+                    TEXT
                 } else {
-                    Response::typed(200, RAW_STREAM, ResponseBody::StreamUntilClose)
-                }
+                    RAW_STREAM
+                };
+                let body = if self.manner.progress_in_http {
+                    ResponseBody::Stream
+                } else {
+                    ResponseBody::StreamUntilClose
+                };
+                Response::typed(200, content_type, body)
             }
             Reply::Pong => {
                 let mut response = Response::typed(200, TEXT, ResponseBody::Full(Bytes::from_static(b"OK")));
@@ -313,6 +328,31 @@ impl Exchange {
         }
     }
 
+    /// How the streamed body of a build is read; `None` for all others, which are passed on as they are.
+    pub(crate) fn upload(&mut self) -> Option<&mut Upload> {
+        self.upload.as_mut()
+    }
+
+    /// The head that is owed before the daemon has said anything: in v1.0 a client that builds takes the connection out of
+    /// HTTP, and sends nothing until it has seen the answer. `None` when the request has a body, or needs none.
+    pub(crate) fn promise(&self, has_body: bool) -> Option<Response> {
+        let waits = self.route == Route::Build && self.manner.context == ContextForm::FormOrInput;
+        let waits = waits && !has_body && self.query.text("remote").is_none();
+        waits.then(|| Response::typed(200, RAW_STREAM, ResponseBody::Hijack))
+    }
+
+    /// Answers the call after the head has gone. The bytes are the last ones; `None` when items follow.
+    pub(crate) fn respond_late(&mut self, reply: Reply) -> Option<Bytes> {
+        if let Reply::Refused(refusal) = reply {
+            let words = dialect::words(self.version, Some(self.route), &Failure::Refused(refusal));
+            let text = progress_text(&json!({"error": words.text}));
+            return Some(text.unwrap_or_default().into());
+        }
+        let opens_stream = reply.opens_stream();
+        self.respond(reply);
+        (!opens_stream).then(Bytes::new)
+    }
+
     /// The keys that end a terminal's attachment, after the reply to an attach with standard input.
     pub(crate) fn detach_keys(&self) -> Option<&[u8]> {
         let looked_for = self.stream == Stream::Raw { tty: true } && !self.detach_keys.is_empty();
@@ -328,6 +368,12 @@ impl Exchange {
         if self.route == Route::ContainerAttach && asked.query.flag("stdin") {
             self.detach_keys = decode::detach_keys(&asked.query)?;
         }
+        if self.route == Route::Build {
+            let content_type = self.content_type.as_deref().unwrap_or_default();
+            let upload = Upload::new(self.manner.context, content_type)
+                .ok_or_else(|| Refusal::BadParameter("no multipart boundary param in Content-Type".to_owned()))?;
+            self.upload = Some(upload);
+        }
         decode::call(self.route, &self.manner, core::mem::take(&mut self.name), asked)
     }
 
@@ -339,6 +385,12 @@ impl Exchange {
             return Ok(decode::registry::header(self.registry_auth.expose()));
         }
         match (decode::body(self.route, &self.query), self.route) {
+            (_, Route::Build) => {
+                return Ok(decode::logins(
+                    self.registry_config.expose(),
+                    self.registry_auth.expose(),
+                ));
+            }
             (decode::Body::None | decode::Body::Stream, _) => return Ok(Map::new()),
             // `{}` and the like were never looked at, whatever their type.
             (_, Route::ContainerStart) if self.manner.start_configures && body.len() <= 2 => return Ok(Map::new()),
@@ -478,8 +530,11 @@ impl Exchange {
     fn progress(&self, progress: &Progress) -> Option<Bytes> {
         let mut item = serde_json::to_value(progress).ok()?;
         if let Some(error) = &progress.error {
-            item.as_object_mut()?
-                .insert("errorDetail".to_owned(), json!({"message": error}));
+            let detail = match progress.error_code {
+                Some(code) => json!({"code": code, "message": error}),
+                None => json!({"message": error}),
+            };
+            item.as_object_mut()?.insert("errorDetail".to_owned(), detail);
         }
         if !dialect::lower_item(self.version, self.route, &mut item) {
             return None;
@@ -489,7 +544,12 @@ impl Exchange {
             bytes.extend_from_slice(b"\r\n");
             Some(bytes.into())
         } else {
-            progress_text(&item).map(Bytes::from)
+            let mut text = progress_text(&item)?;
+            if self.route == Route::Build && progress.stream.is_some() {
+                // The line feed is in the text. A terminal in raw mode needs more, and builds are told there.
+                text.push('\r');
+            }
+            Some(text.into())
         }
     }
 }

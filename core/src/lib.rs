@@ -93,6 +93,8 @@ mod limits;
 #[cfg(feature = "api")]
 pub mod model;
 #[cfg(feature = "api")]
+mod multipart;
+#[cfg(feature = "api")]
 mod query;
 #[cfg(feature = "api")]
 mod refusal;
@@ -104,13 +106,15 @@ mod route;
 mod secret;
 #[cfg(feature = "api")]
 mod time;
+#[cfg(feature = "api")]
+mod upload;
 
 #[cfg(feature = "api")]
 pub use crate::{
     call::{
-        AuthCheck, Call, Commit, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove,
-        EventsQuery, ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert, ImageList, ImagePull, ImagePush,
-        ImageSearch, Labels, Login, RegistryAuth,
+        AuthCheck, Build, BuildLimits, Call, Commit, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs,
+        ContainerRemove, ContextPart, EventsQuery, ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert,
+        ImageList, ImagePull, ImagePush, ImageSearch, Labels, Login, RegistryAuth,
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},

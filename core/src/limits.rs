@@ -91,3 +91,6 @@ pub(crate) const CHUNK_SIZE_DIGITS_MAX: u8 = 16;
 
 /// The longest payload of a frame. The wire allows 4 GiB.
 pub(crate) const FRAME_BYTES_MAX: usize = 1 << 24;
+
+/// Bytes of the head of one part of a form. Beyond: 400 and close.
+pub(crate) const PART_HEAD_BYTES_MAX: usize = 8 * KIB;

@@ -14,6 +14,8 @@ pub enum Refusal {
         /// The instruction's name, as the client wrote it.
         instruction: String,
     },
+    /// The Dockerfile cannot be carried out; the text says where and why.
+    BadDockerfile(String),
     /// A parameter cannot be used; the text names it and says why.
     BadParameter(String),
     /// The registry does not take the login.
@@ -105,12 +107,22 @@ pub enum Refusal {
         /// Full id of the container.
         id: String,
     },
+    /// The Dockerfile has no instruction.
+    EmptyDockerfile {
+        /// Its path in the context.
+        path: String,
+    },
     /// The image cannot be removed.
     ImageInUse(ImageUse),
     /// The request needs something that gantry does not do (yet). The text names it.
     NotSupported(String),
     /// Neither the request nor the image says what to run.
     NoCommand,
+    /// The context has no Dockerfile.
+    NoDockerfile {
+        /// Where it should be.
+        path: String,
+    },
     /// The body holds no configuration at all.
     NoConfig,
     /// An exec without a program to run.

@@ -89,6 +89,7 @@ impl Route {
             self,
             Self::AuthCheck
                 | Self::AuthShow
+                | Self::Build
                 | Self::Commit
                 | Self::ContainerAttach
                 | Self::ContainerChanges

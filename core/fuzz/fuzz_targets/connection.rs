@@ -5,12 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use gantry_core::{
-    Connection, Event, Instant, Item, Limits, Reply, RequestId,
-    driver::{Output, Protocol},
-    framing::StreamKind,
-    model::Progress,
-};
+use gantry_core::{Connection, Event, Instant, Item, Limits, Reply, RequestId, driver::{Output, Protocol}, framing::StreamKind, model::Progress};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -81,7 +76,7 @@ fuzz_target!(|bytes: &[u8]| {
                         Event::Body { id, bytes } | Event::Input { id, bytes } => {
                             assert!(id.0 + 1 == calls && over < calls && !bytes.is_empty());
                         }
-                        Event::BodyEnd { id } | Event::InputEnd { id } => assert!(id.0 + 1 == calls && over < calls),
+                        Event::BodyEnd { id } | Event::ContextPart { id, .. } | Event::InputEnd { id } => assert!(id.0 + 1 == calls && over < calls),
                     }
                 }
                 Output::Transmit(len) => assert!(len > 0 && len <= room && !is_shut && !is_closed),

@@ -42,7 +42,7 @@ use core::fmt;
 use serde_json::{Map, Value};
 
 pub(crate) use self::wording::{Failure, Words, short};
-use crate::{query::Query, route::Route};
+use crate::{query::Query, route::Route, upload::ContextForm};
 
 /// The newest API version that is served, as `ApiVersion` and `Api-Version` tell it.
 pub const API_VERSION_NEWEST: &str = "1.24";
@@ -202,8 +202,12 @@ pub(crate) struct Manner {
     pub(crate) json_errors: bool,
     /// Output of a container without terminal carries frame headers.
     pub(crate) framed_output: bool,
-    /// Progress is JSON messages, not lines of text on a connection that has left HTTP.
+    /// Progress is JSON messages, not lines of text.
     pub(crate) json_progress: bool,
+    /// The answer stays in HTTP while progress is told.
+    pub(crate) progress_in_http: bool,
+    /// What the body of a build is.
+    pub(crate) context: ContextForm,
     /// Load tells its progress. Otherwise it says nothing until it is over.
     pub(crate) load_talks: bool,
     /// Each event ends with a line feed.
@@ -229,6 +233,8 @@ impl Manner {
         json_errors: true,
         framed_output: true,
         json_progress: true,
+        progress_in_http: true,
+        context: ContextForm::Archive,
         load_talks: true,
         event_lines: true,
         start_configures: false,

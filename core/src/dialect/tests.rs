@@ -295,6 +295,7 @@ fn odd_request() -> Asked {
     let body = json!({
         "Cmd": "date", "DetachKeys": "ctrl-a", "DisableNetwork": true, "Dns": ["8.8.8.8"], "Entrypoint": [], "PortSpecs": ["8080:80"], "Privileged": true,
         "RestartPolicy": {"Name": "always"}, "SecurityOpt": ["x"], "VolumeDriver": "local", "VolumesFrom": "a,b",
+        "X-Registry-Auth": {"username": "x"}, "X-Registry-Config": {"configs": {"r": {"username": "x"}}},
     });
     let Value::Object(body) = body else { unreachable!() };
     Asked { query, body }
@@ -305,6 +306,7 @@ fn failures() -> Vec<Failure> {
     let text = || "0123456789abcdef".to_owned();
     let refusals = [
         Refusal::BadChange { instruction: text() },
+        Refusal::BadDockerfile(text()),
         Refusal::BadParameter(text()),
         Refusal::BadLogin { why: text() },
         Refusal::BadContainerName { name: text() },
@@ -350,6 +352,8 @@ fn failures() -> Vec<Failure> {
             name: text(),
             id: text(),
         },
+        Refusal::EmptyDockerfile { path: text() },
+        Refusal::NoDockerfile { path: text() },
         Refusal::ImageInUse(ImageUse::Running {
             reference: text(),
             image: text(),
@@ -427,6 +431,10 @@ fn failures() -> Vec<Failure> {
         Failure::UnknownFilter(text()),
         Failure::BadJson(JsonError::Cut),
         Failure::BadLogin(JsonError::Cut),
+        Failure::BadJsonParameter {
+            what: "labels",
+            error: JsonError::Cut,
+        },
         Failure::ContentType(text()),
         Failure::NoContainer,
         Failure::NoStream,
@@ -447,7 +455,7 @@ fn failures() -> Vec<Failure> {
 /// Walks down the history with real answers: every item that claims to change something does.
 #[test]
 fn no_item_is_idle() {
-    let mut manner = Manner::NEWEST;
+    let mut manners: Vec<_> = served().into_iter().map(|route| (route, Manner::NEWEST)).collect();
     let mut replies: Vec<_> = served().into_iter().map(|route| (route, answers(route))).collect();
     let mut items: Vec<_> = served().into_iter().map(|route| (route, stream_items(route))).collect();
     for (minor, change) in history().rev() {
@@ -501,9 +509,14 @@ fn no_item_is_idle() {
                     assert_ne!(asked, before, "{}", at(effect));
                 }
                 Effect::Switch(turn) => {
-                    let before = manner;
-                    turn(&mut manner);
-                    assert_ne!(manner, before, "{}", at(effect));
+                    let concerned = manners.iter_mut().filter(|(route, _)| change.concerns(*route));
+                    let mut changed = false;
+                    concerned.for_each(|(_, manner)| {
+                        let before = *manner;
+                        turn(manner);
+                        changed |= *manner != before;
+                    });
+                    assert!(changed, "{}", at(effect));
                 }
                 Effect::Reword(reword) => {
                     let differs = |route: &Route| {
@@ -603,6 +616,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         "VolumesFrom",
         "networks",
         "rx_bytes",
+        "X-Registry-Auth",
+        "X-Registry-Config",
+        "configs",
         "status",
         "username",
         "x",

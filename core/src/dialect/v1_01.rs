@@ -1,7 +1,7 @@
 //! API v1.1. Sources: the Engine API version history, section "v1.1", and the documents of v1.0 and v1.1.
 
 use super::{Answer, Change, Effect, Manner, Source, body, why};
-use crate::route::Route;
+use crate::{route::Route, upload::ContextForm};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -104,6 +104,20 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 14,
+        routes: &[Route::Build],
+        what: "t (repository name for the result) added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 15,
+        routes: &[Route::Build],
+        what: "upload is no longer Dockerfile text on the hijacked stream but a multipart form (per …",
+        source: Source::History,
+        effects: &[Effect::Switch(dockerfile_was_input)],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::Info],
         what: "Version and GoVersion leave; NFd, NGoroutines, MemoryLimit, SwapLimit appear …",
@@ -150,6 +164,11 @@ pub(super) const CHANGES: &[Change] = &[
 /// In v1.0 the connection left HTTP, and progress was lines of text.
 fn progress_was_text(manner: &mut Manner) {
     manner.json_progress = false;
+    manner.progress_in_http = false;
+}
+
+fn dockerfile_was_input(manner: &mut Manner) {
+    manner.context = ContextForm::FormOrInput;
 }
 
 /// `registry` said where to push to, whatever the repository.

@@ -1,7 +1,7 @@
 //! API v1.2. Sources: the Engine API version history, section "v1.2", and the documents of v1.1 and v1.2.
 
 use super::{Answer, Change, Effect, Manner, Source, why};
-use crate::route::Route;
+use crate::{route::Route, upload::ContextForm};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -93,6 +93,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["[].Tag"])],
     },
     Change {
+        bullet: 13,
+        routes: &[Route::Build],
+        what: "remote added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Build],
+        what: "Content-Type text/plain shown in the answer; text says the output is raw and the …",
+        source: Source::Documents,
+        effects: &[Effect::Switch(context_was_the_dockerfile)],
+    },
+    Change {
         bullet: 15,
         routes: &[],
         what: "CORS can be switched on for the daemon (Access-Control headers on all answers)",
@@ -114,4 +128,10 @@ fn removal_said_nothing(answer: &mut Answer) {
 /// The daemon was the one that logged in, and pulled and pushed for everybody.
 fn login_was_stored(manner: &mut Manner) {
     manner.login_stored = true;
+}
+
+/// Text is called text below v1.8, and that the connection leaves HTTP is said at v1.3. But the request of the example becomes an
+/// archive: a body that is no form was the Dockerfile until then.
+fn context_was_the_dockerfile(manner: &mut Manner) {
+    manner.context = ContextForm::FormOrDockerfile;
 }

@@ -1,7 +1,7 @@
 //! API v1.3. Sources: the Engine API version history, section "v1.3", and the documents of v1.2 and v1.3.
 
-use super::{Answer, Asked, Change, Effect, Source, elements, why};
-use crate::route::Route;
+use super::{Answer, Asked, Change, Effect, Manner, Source, elements, why};
+use crate::{route::Route, upload::ContextForm};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -38,6 +38,20 @@ pub(super) const CHANGES: &[Change] = &[
         what: "example answer becomes 204 (status list says 200 until v1.4)",
         source: Source::Documents,
         effects: &[Effect::Lower(start_was_200)],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::Build],
+        what: "context is one tar stream (plain, gzip, bzip2, xz) with Dockerfile at its root, not a …",
+        source: Source::History,
+        effects: &[Effect::Switch(context_was_a_form), Effect::Switch(build_left_http)],
+    },
+    Change {
+        bullet: 7,
+        routes: &[Route::Build],
+        what: "q (quiet) added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
         bullet: 8,
@@ -91,4 +105,13 @@ fn tags_were_tag(answer: &mut Answer) {
             entry.insert("Tag".into(), tags);
         }
     }
+}
+
+fn context_was_a_form(manner: &mut Manner) {
+    manner.context = ContextForm::FormOrArchive;
+}
+
+/// As the document of v1.2 says of the output.
+fn build_left_http(manner: &mut Manner) {
+    manner.progress_in_http = false;
 }

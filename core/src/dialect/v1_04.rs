@@ -94,6 +94,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 13,
+        routes: &[Route::Build],
+        what: "nocache added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 14,
         routes: &[Route::AuthCheck],
         what: "serveraddress added",

@@ -31,6 +31,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Lower(ports_were_text)],
     },
     Change {
+        bullet: 4,
+        routes: &[Route::Build],
+        what: "rm added (missing again in v1.6-v1.8)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 5,
         routes: &[Route::ContainerInspect],
         what: "409 no longer listed",

@@ -78,6 +78,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 11,
+        routes: &[Route::Build],
+        what: "rm no longer listed",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
         bullet: 12,
         routes: &[],
         what: "the daemon is said to listen on a Unix socket by default",

@@ -110,6 +110,15 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 15,
+        routes: &[Route::Build],
+        what: "request Content-Type should be application/tar; answer shown as application/json …",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "daemons called text by its name until it became JSON",
+        }],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::ContainerStart],
         what: "answer Content-Type text/plain and text/plain; charset=utf-8 becomes text/plain",

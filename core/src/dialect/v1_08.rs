@@ -2,10 +2,17 @@
 
 use serde_json::Value;
 
-use super::{Change, Effect, Source, why};
+use super::{Change, Effect, Manner, Source, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::Build],
+        what: "answer is a JSON stream (stream, error, errorDetail with code and message)",
+        source: Source::History,
+        effects: &[Effect::Switch(build_was_text)],
+    },
     Change {
         bullet: 2,
         routes: &[Route::ContainerInspect],
@@ -33,6 +40,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "progressDetail added",
         source: Source::History,
         effects: &[Effect::LowerItem(no_progress_detail)],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::Build],
+        what: "X-Registry-Auth accepted, in v1.8 only",
+        source: Source::Documents,
+        effects: &[Effect::None { why: "lifted at v1.9" }],
     },
     Change {
         bullet: 7,
@@ -69,4 +83,8 @@ fn no_progress_detail(item: &mut Value) -> bool {
         message.remove("progressDetail");
     }
     true
+}
+
+fn build_was_text(manner: &mut Manner) {
+    manner.json_progress = false;
 }

@@ -1,11 +1,31 @@
 //! API v1.9. Sources: the Engine API version history, section "v1.9", and the documents of v1.8 and v1.9.
 
-use serde_json::Value;
+use alloc::string::String;
+
+use serde_json::{Map, Value};
 
 use super::{Asked, Change, Effect, Source, why};
-use crate::{decode, json, route::Route};
+use crate::{
+    decode::{self, REGISTRY_AUTH, REGISTRY_CONFIG},
+    json,
+    route::Route,
+};
 
 pub(super) const CHANGES: &[Change] = &[
+    Change {
+        bullet: 1,
+        routes: &[Route::Build],
+        what: "X-Registry-Config (base64 configuration file, several registries) replaces X-Registry-Auth",
+        source: Source::History,
+        effects: &[Effect::Lift(one_login)],
+    },
+    Change {
+        bullet: 2,
+        routes: &[Route::Build],
+        what: "rm listed again",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
     Change {
         bullet: 3,
         routes: &[Route::ContainerKill],
@@ -43,3 +63,20 @@ fn run_was_a_parameter(asked: &mut Asked) {
         }
     }
 }
+
+/// v1.8 has one login, for the registry that it names. A map beside it wins, as it did.
+fn one_login(asked: &mut Asked) {
+    let Some(Value::Object(login)) = asked.body.remove(REGISTRY_AUTH) else {
+        return;
+    };
+    let server = login
+        .get("serveraddress")
+        .and_then(Value::as_str)
+        .filter(|server| !server.is_empty());
+    let server = String::from(server.unwrap_or(INDEX));
+    let logins = Map::from_iter([(server, Value::Object(login))]);
+    asked.body.entry(REGISTRY_CONFIG).or_insert(Value::Object(logins));
+}
+
+/// What a login without registry is for.
+const INDEX: &str = "https://index.docker.io/v1/";

@@ -8,6 +8,13 @@ use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
+        bullet: 1,
+        routes: &[Route::Build],
+        what: "forcerm added; rm is now the default",
+        source: Source::History,
+        effects: &[Effect::Lift(containers_of_a_build_stayed)],
+    },
+    Change {
         bullet: 2,
         routes: &[Route::ImageInspect],
         what: "keys become CamelCase (Id, Parent, Created, Container, ContainerConfig)",
@@ -180,4 +187,11 @@ fn comment_was_m(asked: &mut Asked) {
 /// The JSON was called a raw stream.
 fn commit_was_no_json(manner: &mut Manner) {
     manner.commit_is_json = false;
+}
+
+/// `rm` was off unless it was given.
+fn containers_of_a_build_stayed(asked: &mut Asked) {
+    if asked.query.text("rm").is_none() {
+        asked.query.set("rm", "0");
+    }
 }

@@ -70,6 +70,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 10,
+        routes: &[Route::Build],
+        what: "pull added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 11,
         routes: &[Route::Events],
         what: "filters added: event, image, container",

@@ -8,6 +8,13 @@ use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
+        bullet: 1,
+        routes: &[Route::Build],
+        what: "LABEL instruction supported",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
         bullet: 2,
         routes: &[Route::ContainerAttach],
         what: "request may carry Upgrade and Connection headers …",
@@ -96,6 +103,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "SecurityOpt moves into HostConfig",
         source: Source::Documents,
         effects: &[Effect::Lift(security_opt)],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::Build],
+        what: "dockerfile added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
         bullet: 15,

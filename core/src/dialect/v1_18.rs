@@ -58,11 +58,27 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 7,
+        routes: &[Route::Build],
+        what: "memory, memswap, cpushares, cpusetcpus added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 8,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.CgroupParent added",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 9,
+        routes: &[Route::Build],
+        what: "closing the connection cancels the build",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "the daemon is told at every version that the client is gone",
+        }],
     },
     Change {
         bullet: 10,
@@ -222,6 +238,15 @@ pub(super) const CHANGES: &[Change] = &[
         bullet: 30,
         routes: &[Route::ImageLoad],
         what: "request Content-Type application/x-tar shown",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "the type of a tar is not looked at",
+        }],
+    },
+    Change {
+        bullet: 31,
+        routes: &[Route::Build],
+        what: "request Content-Type is application/x-tar (was application/tar)",
         source: Source::Documents,
         effects: &[Effect::None {
             why: "the type of a tar is not looked at",

@@ -68,6 +68,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 8,
+        routes: &[Route::Build],
+        what: "cpuperiod and cpuquota added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 9,
         routes: &[Route::ContainerInspect],
         what: "HostConfig.BlkioWeight, CpusetMems, CpuPeriod, OomKillDisable added",
@@ -306,6 +313,7 @@ fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
         }
         Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
         Refusal::NameUnchanged { name, id } => Words::new(409, renaming(&name_in_use(name, id))),
+        Refusal::EmptyDockerfile { .. } => Words::new(500, "Dockerfile cannot be empty"),
         Refusal::NoConfig => Words::new(500, "No command specified"),
         Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
         Refusal::StartFailed { name, cause, message } => {

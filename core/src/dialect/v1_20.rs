@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Change, Effect, Failure, Source, Words, body, elements, why};
-use crate::{refusal::Refusal, route::Route};
+use super::{Answer, Asked, Change, Effect, Failure, Source, Words, body, elements, why};
+use crate::{decode::REGISTRY_CONFIG, refusal::Refusal, route::Route};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -64,6 +64,20 @@ pub(super) const CHANGES: &[Change] = &[
         what: "status filter gains created",
         source: Source::Documents,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 10,
+        routes: &[Route::Build],
+        what: "structure of X-Registry-Config described (host to username and password)",
+        source: Source::Documents,
+        effects: &[Effect::Lift(logins_stood_deeper)],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::Build],
+        what: "remote may point to a tarball, used as context",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
         bullet: 12,
@@ -155,6 +169,16 @@ fn trusted_beside_automated(answer: &mut Answer) {
     for found in elements(answer) {
         if let Some(automated) = found.get("is_automated").cloned() {
             found.insert("is_trusted".into(), automated);
+        }
+    }
+}
+
+/// A `ConfigFile` has the logins under `configs`; clients of the time sent that.
+fn logins_stood_deeper(asked: &mut Asked) {
+    if let Some(Value::Object(config)) = asked.body.get_mut(REGISTRY_CONFIG) {
+        let key = config.keys().find(|key| key.eq_ignore_ascii_case("configs")).cloned();
+        if let Some(Value::Object(logins)) = key.and_then(|key| config.remove(&key)) {
+            *config = logins;
         }
     }
 }

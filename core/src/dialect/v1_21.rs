@@ -124,6 +124,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 17,
+        routes: &[Route::Build],
+        what: "buildargs added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 18,
+        routes: &[Route::Build],
+        what: "t may be repeated",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 19,
         routes: &[Route::Events],
         what: "timeNano added (history writes timenano)",

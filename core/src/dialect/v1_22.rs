@@ -178,6 +178,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Lift(no_detach_keys_of_execs)],
     },
     Change {
+        bullet: 31,
+        routes: &[Route::Build],
+        what: "shmsize added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 32,
         routes: &[Route::Events],
         what: "Type, Action, Actor (ID, Attributes) added beside status, id, from …",

@@ -109,6 +109,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Switch(load_was_silent)],
     },
     Change {
+        bullet: 18,
+        routes: &[Route::Build],
+        what: "labels added",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 19,
         routes: &[Route::ContainerList],
         what: "filters gain ancestor, before, since, volume",
@@ -386,12 +393,14 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             return Some(Words::new(500, error.to_string()));
         }
         Failure::ContentType(found) => return Some(Words::new(500, content_type(found))),
+        Failure::BadJsonParameter { error, .. } => return Some(Words::new(500, error.to_string())),
         Failure::NoContainer => return Some(Words::new(500, failure.words(Some(route)).text)),
         Failure::UnknownFilter(name) => return Some(Words::new(500, format!("Invalid filter '{name}'"))),
         _ => return None,
     };
     Some(match refusal {
         Refusal::BadChange { instruction } => Words::new(500, bad_change(instruction)),
+        Refusal::BadDockerfile(why) => Words::new(500, why.as_str()),
         Refusal::BadParameter(why) => Words::new(500, why.as_str()),
         Refusal::BadLogin { .. } if route == Route::AuthCheck => {
             Words::new(401, "Wrong login/password, please try again")
@@ -410,7 +419,7 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             }
             Route::ImageHistory => Words::new(404, format!("no such id: {reference}")),
             Route::ImageInspect => Words::new(404, format!("No such image: {reference}")),
-            Route::ImageCreate => Words::new(
+            Route::Build | Route::ImageCreate => Words::new(
                 500,
                 format!("Error parsing reference: \"{reference}\" is not a valid repository/tag"),
             ),
@@ -455,6 +464,7 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         }
         Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
         Refusal::NameUnchanged { name, id } => Words::new(409, renaming(&name_in_use(name, id))),
+        Refusal::EmptyDockerfile { path } => Words::new(500, format!("The Dockerfile ({path}) cannot be empty")),
         Refusal::ImageInUse(ImageUse::SeveralTags { image }) => Words::new(
             409,
             format!(

@@ -26,6 +26,13 @@ pub(crate) enum Failure {
     BadFilters(String),
     /// A filter that the endpoint does not have, or `name=value` when it is the value that it does not.
     UnknownFilter(String),
+    /// A parameter that is JSON cannot be read.
+    BadJsonParameter {
+        /// What it holds.
+        what: &'static str,
+        /// Why.
+        error: JsonError,
+    },
     /// The JSON body cannot be read.
     BadJson(JsonError),
     /// The login in the body of a push cannot be read.
@@ -110,6 +117,7 @@ impl Failure {
             Self::UnknownFilter(name) => Words::new(400, format!("Invalid filter '{name}'")),
             Self::BadJson(JsonError::Empty) if is_exec(route) => Words::new(400, "got EOF while reading request body"),
             Self::BadJson(error) if is_exec(route) => Words::new(400, error.to_string()),
+            Self::BadJsonParameter { what, error } => Words::new(400, format!("error reading {what}: {error}")),
             Self::BadJson(error) => Words::new(500, error.to_string()),
             Self::BadLogin(error) => Words::new(400, format!("Bad parameters and missing X-Registry-Auth: {error}")),
             Self::ContentType(found) => Words::new(400, content_type(found)),
@@ -192,6 +200,7 @@ pub(super) fn name_in_use(name: &str, holder: &str) -> String {
 fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
     match refusal {
         Refusal::BadChange { instruction } => Words::new(400, bad_change(instruction)),
+        Refusal::BadDockerfile(why) => Words::new(400, why.as_str()),
         Refusal::BadParameter(why) => Words::new(400, why.as_str()),
         Refusal::BadLogin { why } => {
             let is_check = route == Some(Route::AuthCheck);
@@ -203,7 +212,10 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         }
         Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
         Refusal::BadReference { reference, why } => {
-            let from_deeper_down = matches!(route, Some(Route::Commit | Route::ImagePush | Route::ImageTag));
+            let from_deeper_down = matches!(
+                route,
+                Some(Route::Build | Route::Commit | Route::ImagePush | Route::ImageTag)
+            );
             let status = if from_deeper_down { 500 } else { 400 };
             Words::new(status, bad_reference(reference, why, route))
         }
@@ -236,9 +248,11 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         }
         Refusal::NameInUse { name, holder } => Words::new(409, name_in_use(name, holder)),
         Refusal::NameUnchanged { .. } => Words::new(400, "Renaming a container with the same name as its current name"),
+        Refusal::EmptyDockerfile { path } => Words::new(400, format!("the Dockerfile ({path}) cannot be empty")),
         Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
         Refusal::NotSupported(what) => Words::new(501, format!("gantry does not support {what} yet")),
         Refusal::NoCommand => Words::new(400, "No command specified"),
+        Refusal::NoDockerfile { path } => Words::new(500, format!("Cannot locate specified Dockerfile: {path}")),
         Refusal::NoConfig => Words::new(400, "Config cannot be empty in order to create a container"),
         Refusal::NoExecCommand => Words::new(400, "No exec command specified"),
         Refusal::NoSuchContainer { name } if route == Some(Route::ContainerKill) => {

@@ -70,6 +70,9 @@ pub struct Progress {
     /// The work failed; this is the last message. `errorDetail` is made from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Exit code of the step of a build that failed; told in `errorDetail`.
+    #[serde(skip_serializing)]
+    pub error_code: Option<i64>,
 }
 
 /// How far a transfer is, in bytes.

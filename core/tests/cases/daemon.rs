@@ -48,7 +48,8 @@ pub(crate) fn reply(call: &Call) -> Reply {
         Call::ImageCached(_) => Reply::ImageCached {
             id: "b750fe79269d2ec9a3c593ef05b4332b1d1a02a62b4accb2c21d589ff2f5f2dc".to_owned(),
         },
-        Call::ImageImport(_)
+        Call::Build(_)
+        | Call::ImageImport(_)
         | Call::ImageInsert(_)
         | Call::ImageLoad { .. }
         | Call::ImagePull(_)
@@ -98,6 +99,11 @@ pub(crate) fn items(call: &Call) -> Vec<Item> {
         Call::ContainerStats { stream: true, .. } => {
             vec![Item::Stats(from_value(script("stats")).expect("stats"))]
         }
+        Call::Build(_) => vec![
+            progress(json!({"stream": "Step 1/5...\n"})),
+            progress(json!({"stream": "..."})),
+            progress(json!({"error": "Error...", "errorCode": 123})),
+        ],
         Call::Events(_) => {
             let events: Vec<model::Event> = from_value(script("events")).expect("events");
             events.into_iter().map(|event| Item::Event(Box::new(event))).collect()

@@ -53,6 +53,9 @@ fn run(wire: &[u8], cuts: &[usize], write_bytes: usize, limits: Limits) -> (Vec<
     (events, scenario.sent, scenario.is_shut, scenario.is_closed)
 }
 
+const FORM_HEAD: &str = "POST /v1.2/build HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=B\r\n";
+const FORM: &str = "--B\r\nContent-Disposition: form-data; name=Dockerfile\r\n\r\nFROM a\r\n\r\n--A\n\r\n--B--\r\n";
+
 /// A request of a real client, of an odd one, or a broken one.
 fn request() -> impl Strategy<Value = String> {
     let chunked = "Transfer-Encoding: chunked\r\n\r\n";
@@ -65,6 +68,9 @@ fn request() -> impl Strategy<Value = String> {
         2 => Just(format!("{CREATE_HEAD}{chunked}d\r\n{{\"Image\":\"a\"}}\r\n0\r\n\r\n")),
         2 => Just(format!("{LOAD_HEAD}{chunked}5;x\r\nhello\r\n6\r\n\r\nworl\r\n0\r\nT: v\r\n\r\n")),
         1 => Just(format!("{LOAD_HEAD}Expect: 100-continue\r\nContent-Length: 3\r\n\r\ntar")),
+        1 => Just(format!("{FORM_HEAD}Content-Length: 79\r\n\r\n{FORM}")),
+        1 => Just(format!("{FORM_HEAD}Content-Length: 75\r\n\r\n{}", &FORM[..75])),
+        1 => Just("POST /v1.0/build HTTP/1.1\r\n\r\nFROM a\n".to_owned()),
         1 => Just("GET /v1.24/nowhere HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody".to_owned()),
         1 => Just(attach("none", "")),
         1 => Just(format!("{LOAD_HEAD}{chunked}5\r\nhello world\r\n0\r\n\r\n")),

@@ -12,6 +12,7 @@
 
 mod any_cut;
 mod bodies;
+mod build;
 mod cors;
 mod hijack;
 mod hostile;

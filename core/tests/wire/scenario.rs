@@ -43,7 +43,7 @@ pub(crate) fn obliging(connection: &mut Connection, event: &Event) {
                     tty: start.tty,
                     detach_keys: Some("ctrl-a,b".into()),
                 },
-                Call::ImageLoad { .. } | Call::ImageImport(_) => return,
+                Call::Build(_) | Call::ImageLoad { .. } | Call::ImageImport(_) => return,
                 other => panic!("no scenario asks {other:?}"),
             };
             connection.respond(*id, reply).unwrap();

@@ -133,6 +133,9 @@ fn odd_exchanges() -> Vec<Exchange> {
         let headers = format!("{JSON}{headers}{}", length(body));
         post("/exec/e/start", &headers, body) + input
     };
+    let form = ["Context", "Dockerfile"]
+        .map(|name| format!("--B\r\nContent-Disposition: form-data; name={name}\r\n\r\n{image}\r\n"));
+    let form = form.concat() + "--B--\r\n";
     let long = "x".repeat(60_000);
     let tar = String::from_utf8(pattern(300_000).iter().map(|byte| byte & 0x7f).collect()).expect("ASCII");
     let at_once = [
@@ -215,6 +218,18 @@ fn odd_exchanges() -> Vec<Exchange> {
             "image nobody wants",
             post("/images/load?quiet=1", &length("tar"), "tar") + &ping,
         ),
+        (
+            "build from a form",
+            post("/build", &format!("{FORM_TYPE}{chunked}"), &chunks(&form, 7)).replace("/v1.24", "/v1.2") + &ping,
+        ),
+        (
+            "build from half a form",
+            post("/build", &format!("{FORM_TYPE}{}", length(&form[..40])), &form[..40]).replace("/v1.24", "/v1.2"),
+        ),
+        (
+            "build of v1.0",
+            post("/build", "", "FROM busybox\nRUN true\n").replace("/v1.24", "/v1.0"),
+        ),
         ("output", logs("c") + &ping),
         ("output of a terminal", logs("tty") + &ping),
         ("output of v1.0", logs("c").replace("/v1.24", "/v1.5") + &ping),
@@ -277,6 +292,7 @@ fn odd_exchanges() -> Vec<Exchange> {
         .collect()
 }
 
+const FORM_TYPE: &str = "Content-Type: multipart/form-data; boundary=B\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 const TTY: &str = r#"{"Tty":true}"#;
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
@@ -332,6 +348,7 @@ impl Script {
                 done(connection.finish(id));
             }
             Event::Body { bytes, .. } | Event::Input { bytes, .. } => self.bytes.extend_from_slice(&bytes),
+            Event::ContextPart { .. } => {}
             Event::Detached { .. } | Event::Aborted { .. } => self.bytes.clear(),
         }
         self.go_on(connection);

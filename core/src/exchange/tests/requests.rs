@@ -859,6 +859,7 @@ fn bodies_are_used() {
         ("POST", "/exec/x/resize?h=1&w=1", Body::None),
         ("POST", "/containers/x/restart", Body::None),
         ("GET", "/containers/x/stats", Body::None),
+        ("POST", "/build", Body::Stream),
         ("POST", "/commit?container=x", Body::Optional),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),

@@ -99,6 +99,8 @@ impl Daemon {
         let port = &mut self.clients.port(driver);
         match event {
             Event::Call { id, call: request } => self.engine.call(port, call(id), request),
+            // No build is carried out, so none waits for its context.
+            Event::ContextPart { .. } => {}
             Event::Body { id, bytes } => self.engine.body(port, call(id), bytes),
             Event::BodyEnd { id } => self.engine.body_end(call(id)),
             Event::Input { id, bytes } => self.engine.input(port, call(id), bytes),
