@@ -8,6 +8,7 @@ mod build;
 mod container;
 mod exec;
 mod image;
+mod network;
 mod registry;
 mod system;
 
@@ -18,10 +19,11 @@ pub use self::{
     container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
     exec::{ExecCreate, ExecStart},
     image::{Commit, ImageCached, ImageImport, ImageList},
+    network::{NetworkConnect, NetworkDisconnect},
     registry::{AuthCheck, ImageInsert, ImagePull, ImagePush, ImageSearch, Login, RegistryAuth},
     system::EventsQuery,
 };
-use crate::model::{HostConfig, UpdateConfig};
+use crate::model::{Filters, HostConfig, NetworkConfig, UpdateConfig, VolumeConfig};
 
 /// One decoded request.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,10 +213,48 @@ pub enum Call {
     },
     /// `GET /info`.
     Info,
+    /// `POST /networks/{id}/connect`.
+    NetworkConnect(NetworkConnect),
+    /// `POST /networks/create`.
+    NetworkCreate(Box<NetworkConfig>),
+    /// `POST /networks/{id}/disconnect`.
+    NetworkDisconnect(NetworkDisconnect),
+    /// `GET /networks/{id}`.
+    NetworkInspect {
+        /// Network id, unambiguous id prefix, or name.
+        network: String,
+    },
+    /// `GET /networks`.
+    NetworkList {
+        /// Conditions, all of which must hold.
+        filters: Filters,
+    },
+    /// `DELETE /networks/{id}`.
+    NetworkRemove {
+        /// Network id, unambiguous id prefix, or name.
+        network: String,
+    },
     /// `GET /_ping`.
     Ping,
     /// `GET /version`.
     Version,
+    /// `POST /volumes/create`.
+    VolumeCreate(VolumeConfig),
+    /// `GET /volumes/{name}`.
+    VolumeInspect {
+        /// Its name.
+        volume: String,
+    },
+    /// `GET /volumes`.
+    VolumeList {
+        /// Conditions, all of which must hold.
+        filters: Filters,
+    },
+    /// `DELETE /volumes/{name}`.
+    VolumeRemove {
+        /// Its name.
+        volume: String,
+    },
 }
 
 impl Call {
@@ -261,8 +301,18 @@ impl Call {
             Self::ImageSearch(_) => "GET /images/search",
             Self::ImageTag { .. } => "POST /images/{name}/tag",
             Self::Info => "GET /info",
+            Self::NetworkConnect(_) => "POST /networks/{id}/connect",
+            Self::NetworkCreate(_) => "POST /networks/create",
+            Self::NetworkDisconnect(_) => "POST /networks/{id}/disconnect",
+            Self::NetworkInspect { .. } => "GET /networks/{id}",
+            Self::NetworkList { .. } => "GET /networks",
+            Self::NetworkRemove { .. } => "DELETE /networks/{id}",
             Self::Ping => "GET /_ping",
             Self::Version => "GET /version",
+            Self::VolumeCreate(_) => "POST /volumes/create",
+            Self::VolumeInspect { .. } => "GET /volumes/{name}",
+            Self::VolumeList { .. } => "GET /volumes",
+            Self::VolumeRemove { .. } => "DELETE /volumes/{name}",
         }
     }
 

@@ -8,7 +8,9 @@ mod build;
 mod container;
 mod exec;
 mod image;
+mod network;
 pub(crate) mod registry;
+mod volume;
 
 use alloc::{borrow::ToOwned, boxed::Box, format, string::String};
 
@@ -53,6 +55,8 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
         Route::ContainerStart | Route::ImagePush => Body::Optional,
         Route::Commit => Body::Optional,
         Route::Build | Route::ImageLoad => Body::Stream,
+        Route::NetworkConnect | Route::NetworkCreate | Route::NetworkDisconnect => Body::Required,
+        Route::VolumeCreate => Body::Required,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
         _ => Body::None,
     }
@@ -71,6 +75,8 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
         Route::ContainerExec => exec::spell_create(body),
         Route::ContainerUpdate => container::spell_update(body),
         Route::ExecStart => exec::spell_start(body),
+        Route::NetworkConnect | Route::NetworkCreate | Route::NetworkDisconnect => network::spell(body),
+        Route::VolumeCreate => volume::spell(body),
         _ => {}
     }
 }
@@ -213,8 +219,22 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             filters: Filters::default(),
         }),
         Route::Info => Call::Info,
+        Route::NetworkConnect => Call::NetworkConnect(network::connect(name, body)?),
+        Route::NetworkCreate => Call::NetworkCreate(Box::new(network::create(body)?)),
+        Route::NetworkDisconnect => Call::NetworkDisconnect(network::disconnect(name, body)?),
+        Route::NetworkInspect => Call::NetworkInspect { network: name },
+        Route::NetworkList => Call::NetworkList {
+            filters: network::list(&query)?,
+        },
+        Route::NetworkRemove => Call::NetworkRemove { network: name },
         Route::Ping => Call::Ping,
         Route::Version => Call::Version,
+        Route::VolumeCreate => Call::VolumeCreate(json::typed(body, "")?),
+        Route::VolumeInspect => Call::VolumeInspect { volume: name },
+        Route::VolumeList => Call::VolumeList {
+            filters: volume::list(&query)?,
+        },
+        Route::VolumeRemove => Call::VolumeRemove { volume: name },
         _ => return Err(Failure::NoRoute),
     })
 }

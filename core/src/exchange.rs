@@ -240,6 +240,7 @@ impl Exchange {
                 | Route::ExecResize
                 | Route::ExecStart
                 | Route::ImageLoad => 200,
+                Route::NetworkConnect | Route::NetworkDisconnect => 200,
                 Route::ImageTag => 201,
                 _ => 204,
             }),
@@ -276,7 +277,17 @@ impl Exchange {
             Reply::Info(info) => self.json(200, &info),
             Reply::ProcessList(list) => self.json(200, &list),
             Reply::Stats(stats) => self.json(200, &stats),
+            Reply::Network(network) => self.json(200, &network),
+            Reply::NetworkCreated { id, warning } => self.json(201, &json!({"Id": id, "Warning": warning})),
+            Reply::NetworkList(list) => self.json(200, &list),
             Reply::Version(version) => self.json(200, &version),
+            Reply::Volume(volume) => {
+                let status = if self.route == Route::VolumeCreate { 201 } else { 200 };
+                self.json(status, &volume)
+            }
+            Reply::VolumeList { volumes, warnings } => {
+                self.json(200, &json!({"Volumes": volumes, "Warnings": warnings}))
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! The daemon says what happened; the wording and the status belong to the API version of the request (a missing
 //! container was `no such id: x` in 2013 and is `No such container: x` since v1.19), so both are decided in `dialect`.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 
 /// The reason of a failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,15 @@ pub enum Refusal {
         /// As the client wrote it.
         name: String,
     },
+    /// A filter has a value that it cannot have.
+    BadFilterValue {
+        /// Its name.
+        filter: String,
+        /// The value.
+        value: String,
+    },
+    /// The network cannot be made as it is described; the text says what is wrong, in Docker's words.
+    BadNetworkConfig(String),
     /// The image reference does not follow the grammar.
     BadReference {
         /// As the client wrote it.
@@ -53,6 +62,18 @@ pub enum Refusal {
         id: String,
         /// The container as the client named it.
         name: String,
+    },
+    /// The volume's name cannot be used.
+    BadVolumeName {
+        /// As the client wrote it.
+        name: String,
+    },
+    /// The volume driver does not know this option.
+    BadVolumeOption {
+        /// The volume's name.
+        name: String,
+        /// The option's.
+        option: String,
     },
     /// The container exists but does not run.
     ContainerNotRunning {
@@ -87,6 +108,44 @@ pub enum Refusal {
     ExecRunning {
         /// Full id.
         id: String,
+    },
+    /// The container is in the network already.
+    EndpointExists {
+        /// The container's name, without leading slash.
+        container: String,
+        /// The network's name.
+        network: String,
+    },
+    /// A container with the host's network keeps it, and no other one gets it.
+    HostNetworkIsFixed,
+    /// Containers are in the network, so it cannot be removed.
+    NetworkInUse {
+        /// The network's name.
+        name: String,
+        /// Full id.
+        id: String,
+    },
+    /// Another network has the name.
+    NetworkNameInUse {
+        /// The wished name.
+        name: String,
+    },
+    /// The container is not in the network.
+    NotConnected {
+        /// Full id of the container.
+        container: String,
+        /// The network's name.
+        network: String,
+    },
+    /// There may be one network of this driver only.
+    OneNetworkOnly {
+        /// The driver.
+        driver: String,
+    },
+    /// The network is the daemon's own and can neither be made nor removed.
+    PredefinedNetwork {
+        /// Its name.
+        name: String,
     },
     /// The container is being removed by another call.
     RemovalInProgress {
@@ -137,6 +196,13 @@ pub enum Refusal {
         /// As the client wrote it.
         id: String,
     },
+    /// No driver of that name, for the network or volume to be made.
+    NoSuchDriver {
+        /// As the client wrote it.
+        driver: String,
+        /// The name of the network or volume.
+        name: String,
+    },
     /// No such image.
     NoSuchImage {
         /// As the client wrote it.
@@ -163,6 +229,16 @@ pub enum Refusal {
         /// The container as the client named it.
         name: String,
     },
+    /// No such network.
+    NoSuchNetwork {
+        /// As the client wrote it.
+        name: String,
+    },
+    /// No such volume.
+    NoSuchVolume {
+        /// As the client wrote it.
+        name: String,
+    },
     /// An id prefix fits several objects.
     AmbiguousId {
         /// As the client wrote it.
@@ -174,6 +250,15 @@ pub enum Refusal {
         reference: String,
         /// Id of the image that has it.
         holder: String,
+    },
+    /// The subnet overlaps another network's.
+    SubnetInUse,
+    /// Containers use the volume, so it cannot be removed.
+    VolumeInUse {
+        /// Its name.
+        name: String,
+        /// Full ids of the containers.
+        containers: Vec<String>,
     },
     /// The container's program could not be started.
     StartFailed {

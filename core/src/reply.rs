@@ -51,6 +51,7 @@ pub enum Reply {
         warnings: Vec<String>,
     },
     /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause, a detached exec.
+    /// Done, nothing to say: connect, disconnect, kill, start, stop, remove, resize, tag.
     Done,
     /// `GET /exec/{id}/json`.
     Exec(Box<model::Exec>),
@@ -78,6 +79,17 @@ pub enum Reply {
     ImageSearch(Vec<model::SearchResult>),
     /// `GET /info`.
     Info(Box<model::Info>),
+    /// `GET /networks/{id}`.
+    Network(Box<model::Network>),
+    /// `POST /networks/create`.
+    NetworkCreated {
+        /// The new network's id, 64 hexadecimal digits.
+        id: String,
+        /// What the daemon could not grant, for people; empty when that is nothing.
+        warning: String,
+    },
+    /// `GET /networks`.
+    NetworkList(Vec<model::Network>),
     /// The state asked for is there already (start of a running container, stop of a stopped one).
     NotModified,
     /// `GET /_ping`.
@@ -90,6 +102,15 @@ pub enum Reply {
     Stats(Box<model::Stats>),
     /// `GET /version`.
     Version(Box<model::Version>),
+    /// `POST /volumes/create` and `GET /volumes/{name}`.
+    Volume(Box<model::Volume>),
+    /// `GET /volumes`.
+    VolumeList {
+        /// The volumes.
+        volumes: Vec<model::Volume>,
+        /// Which drivers could not be asked (v1.22), for people.
+        warnings: Vec<String>,
+    },
 
     /// Opens the hijacked stream of `POST /containers/{id}/attach`; [`Item::Output`] follows, and input arrives as
     /// [`Event::Input`](crate::Event::Input).

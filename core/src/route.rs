@@ -129,8 +129,18 @@ impl Route {
                 | Self::ImageTag
                 | Self::ImageViz
                 | Self::Info
+                | Self::NetworkConnect
+                | Self::NetworkCreate
+                | Self::NetworkDisconnect
+                | Self::NetworkInspect
+                | Self::NetworkList
+                | Self::NetworkRemove
                 | Self::Ping
                 | Self::Version
+                | Self::VolumeCreate
+                | Self::VolumeInspect
+                | Self::VolumeList
+                | Self::VolumeRemove
         )
     }
 }

@@ -247,7 +247,15 @@ fn answers(route: Route) -> Vec<Answer> {
         Route::ImageSearch => ok(script::<Vec<model::SearchResult>>("found")),
         Route::ImageTag => done(201),
         Route::Info => ok(script::<model::Info>("info")),
+        Route::NetworkInspect => ok(script::<model::Network>("network")),
+        Route::NetworkList => ok(script::<Vec<model::Network>>("networks")),
+        Route::NetworkRemove => done(204),
         Route::Version => ok(script::<model::Version>("version")),
+        Route::VolumeCreate | Route::VolumeInspect => ok(script::<model::Volume>("volume")),
+        Route::VolumeList => {
+            let volumes = script::<Vec<model::Volume>>("volumes");
+            ok(json!({"Volumes": volumes, "Warnings": ["x"]}))
+        }
         _ => Vec::new(),
     }
 }
@@ -294,6 +302,8 @@ fn odd_request() -> Asked {
     }
     let body = json!({
         "Cmd": "date", "DetachKeys": "ctrl-a", "DisableNetwork": true, "Dns": ["8.8.8.8"], "Entrypoint": [], "PortSpecs": ["8080:80"], "Privileged": true,
+        "DisableNetwork": true, "Dns": ["8.8.8.8"], "DriverOpts": {"type": "tmpfs"}, "Entrypoint": [],
+        "Options": {"com.docker.network.enable_ipv6": "true"}, "PortSpecs": ["8080:80"], "Privileged": true,
         "RestartPolicy": {"Name": "always"}, "SecurityOpt": ["x"], "VolumeDriver": "local", "VolumesFrom": "a,b",
         "X-Registry-Auth": {"username": "x"}, "X-Registry-Config": {"configs": {"r": {"username": "x"}}},
     });
@@ -322,6 +332,17 @@ fn failures() -> Vec<Failure> {
             reference: String::new(),
             why: "",
         },
+        Refusal::BadFilterValue {
+            filter: "type".into(),
+            value: text(),
+        },
+        Refusal::BadNetworkConfig(text()),
+        Refusal::BadVolumeName { name: text() },
+        Refusal::BadVolumeName { name: "x".into() },
+        Refusal::BadVolumeOption {
+            name: text(),
+            option: text(),
+        },
         Refusal::BadSignal { signal: text() },
         Refusal::BadSignalNumber {
             container: text(),
@@ -343,6 +364,33 @@ fn failures() -> Vec<Failure> {
         Refusal::ExecEnded { id: text() },
         Refusal::ExecNotRunning { id: text() },
         Refusal::ExecRunning { id: text() },
+        Refusal::EndpointExists {
+            container: text(),
+            network: text(),
+        },
+        Refusal::HostNetworkIsFixed,
+        Refusal::NetworkInUse {
+            name: text(),
+            id: text(),
+        },
+        Refusal::NetworkNameInUse { name: text() },
+        Refusal::NoSuchDriver {
+            driver: text(),
+            name: text(),
+        },
+        Refusal::NoSuchNetwork { name: text() },
+        Refusal::NoSuchVolume { name: text() },
+        Refusal::NotConnected {
+            container: text(),
+            network: text(),
+        },
+        Refusal::OneNetworkOnly { driver: text() },
+        Refusal::PredefinedNetwork { name: text() },
+        Refusal::SubnetInUse,
+        Refusal::VolumeInUse {
+            name: text(),
+            containers: vec![text(), text()],
+        },
         Refusal::RemovalInProgress { name: text() },
         Refusal::NameInUse {
             name: text(),
@@ -435,6 +483,7 @@ fn failures() -> Vec<Failure> {
             what: "labels",
             error: JsonError::Cut,
         },
+        Failure::BadJson(JsonError::Empty),
         Failure::ContentType(text()),
         Failure::NoContainer,
         Failure::NoStream,
@@ -585,6 +634,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "Cmd",
         "Config",
         "Container",
+        "Containers",
         "ContainerConfig",
         "Debug",
         "Dns",
@@ -593,11 +643,14 @@ fn any_json() -> impl Strategy<Value = Value> {
         "ExposedPorts",
         "HostConfig",
         "Id",
+        "IPAM",
         "IndexServerAddress",
         "IdentityToken",
         "Mounts",
+        "Labels",
         "NetworkSettings",
         "Networks",
+        "Options",
         "PortBindings",
         "PortSpecs",
         "Ports",
@@ -606,6 +659,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "State",
         "Status",
         "Tags",
+        "Volumes",
         "VolumesFrom",
         "aux",
         "description",
@@ -619,6 +673,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         "X-Registry-Auth",
         "X-Registry-Config",
         "configs",
+        "Warnings",
         "status",
         "username",
         "x",

@@ -44,6 +44,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["Architecture", "OSType"])],
     },
     Change {
+        bullet: 6,
+        routes: &[Route::NetworkInspect],
+        what: "Name of each attached container added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["Containers.*.Name"])],
+    },
+    Change {
         bullet: 7,
         routes: &[Route::Version],
         what: "BuildTime added, RFC 3339 with nanoseconds",
@@ -79,9 +86,23 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 12,
+        routes: &[Route::NetworkList],
+        what: "filters by name, id, type",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 13,
         routes: &[Route::ContainerCreate],
         what: "NetworkingConfig.EndpointsConfig with static IPv4 and IPv6 addresses (IPAMConfig), Links …",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 14,
+        routes: &[Route::NetworkConnect],
+        what: "EndpointConfig.IPAMConfig with static addresses",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
@@ -97,11 +118,48 @@ pub(super) const CHANGES: &[Change] = &[
         ])],
     },
     Change {
+        bullet: 16,
+        routes: &[Route::NetworkCreate],
+        what: "Internal added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 17,
+        routes: &[Route::NetworkDisconnect],
+        what: "Force added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 18,
         routes: &[Route::ContainerInspect],
         what: "NetworkSettings.Networks.{key}.NetworkID added",
         source: Source::History,
         effects: &[Effect::AddsFields(&["NetworkSettings.Networks.*.NetworkID"])],
+    },
+    Change {
+        bullet: 19,
+        routes: &[Route::NetworkCreate],
+        what: "IPAM.Options added",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 20,
+        routes: &[Route::NetworkInspect],
+        what: "IPAM.Options returned",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["IPAM.Options"])],
+    },
+    Change {
+        bullet: 21,
+        routes: &[Route::NetworkInspect],
+        what: "subnet and gateway of user-defined networks returned",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "the keys were there; a daemon that knows the subnet it chose tells it at every version",
+        }],
     },
     Change {
         bullet: 22,
@@ -217,6 +275,36 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None {
             why: "a type that there is not; genuine daemons said application/json at every version",
         }],
+    },
+    Change {
+        bullet: 36,
+        routes: &[Route::VolumeList],
+        what: "Warnings added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["Warnings"])],
+    },
+    Change {
+        bullet: 37,
+        routes: &[Route::NetworkList],
+        what: "filters example uses a map of maps",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "both forms are read at every version",
+        }],
+    },
+    Change {
+        bullet: 38,
+        routes: &[Route::NetworkRemove],
+        what: "403 is not in the seed v1.22 doc (v1.21 and the v1.22 reference list it)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 39,
+        routes: &[Route::NetworkInspect],
+        what: "500 is not in the seed v1.22 doc",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
     },
     Change {
         bullet: 40,

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::{
     Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why,
-    wording::{bad_change, container_name, content_type, number, renaming, reserved, with_tag},
+    wording::{
+        SUBNET_IN_USE, bad_change, container_name, content_type, network_name_in_use, number, one_network_only,
+        renaming, reserved, volume_in_use, volume_name, with_tag,
+    },
 };
 use crate::{
     decode::CONTAINER_FILTERS,
@@ -32,11 +35,32 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["[].Mounts"])],
     },
     Change {
+        bullet: 3,
+        routes: &[Route::NetworkInspect],
+        what: "Internal added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["Internal"])],
+    },
+    Change {
+        bullet: 4,
+        routes: &[Route::NetworkInspect],
+        what: "EnableIPv6 added",
+        source: Source::History,
+        effects: &[Effect::AddsFields(&["EnableIPv6"])],
+    },
+    Change {
         bullet: 5,
         routes: &[Route::ContainerUpdate],
         what: "RestartPolicy accepted",
         source: Source::History,
         effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 6,
+        routes: &[Route::NetworkCreate],
+        what: "EnableIPv6 added; the label way stops working",
+        source: Source::History,
+        effects: &[Effect::Lift(ipv6_by_option)],
     },
     Change {
         bullet: 7,
@@ -95,6 +119,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 15,
+        routes: &[Route::VolumeList],
+        what: "filters gain name and driver",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 16,
         routes: &[Route::ContainerLogs],
         what: "details added (document: v1.24)",
@@ -130,6 +161,27 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsFields(&["RootFS"])],
     },
     Change {
+        bullet: 21,
+        routes: &[Route::VolumeCreate],
+        what: "Labels added (also in answers)",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["Labels"])],
+    },
+    Change {
+        bullet: 22,
+        routes: &[Route::NetworkCreate],
+        what: "Options and Labels shown",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
+        bullet: 23,
+        routes: &[Route::NetworkRemove],
+        what: "success becomes 204 instead of 200",
+        source: Source::Documents,
+        effects: &[Effect::Lower(removal_was_200)],
+    },
+    Change {
         bullet: 24,
         routes: &[Route::ImageCreate, Route::ImagePush],
         what: "token key in X-Registry-Auth is identitytoken (v1.22: registrytoken)",
@@ -142,6 +194,13 @@ pub(super) const CHANGES: &[Change] = &[
         what: "email no longer shown",
         source: Source::Documents,
         effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 26,
+        routes: &[Route::NetworkRemove],
+        what: "listed: 403 (also in v1.21)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
     },
     Change {
         bullet: 27,
@@ -185,6 +244,34 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None {
             why: "said by an earlier item",
         }],
+    },
+    Change {
+        bullet: 32,
+        routes: &[Route::NetworkList],
+        what: "example keys change: +[].EnableIPv6, +[].Internal",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["[].EnableIPv6", "[].Internal", "[].Labels"])],
+    },
+    Change {
+        bullet: 33,
+        routes: &[Route::NetworkInspect],
+        what: "listed: 500 (also in v1.21)",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::PROSE }],
+    },
+    Change {
+        bullet: 34,
+        routes: &[Route::NetworkInspect],
+        what: "example keys change: +EnableIPv6, +Internal, +Labels, +Labels.{key}",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["Labels"])],
+    },
+    Change {
+        bullet: 35,
+        routes: &[Route::VolumeInspect],
+        what: "example keys change: +Labels, +Labels.{key}",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&["Labels"])],
     },
     Change {
         bullet: 36,
@@ -264,6 +351,33 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 45,
+        routes: &[Route::NetworkCreate],
+        what: "example keys change: +EnableIPv6, +Options, +Options.{key}, +Labels, +Labels.{key}",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 46,
+        routes: &[Route::VolumeCreate],
+        what: "example keys change: +Labels, +Labels.{key}",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
+        bullet: 47,
+        routes: &[Route::VolumeCreate],
+        what: "example keys change: +Labels, +Labels.{key}",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
         bullet: 48,
         routes: &[Route::Info],
         what: "InitPath and InitSha1 are sent no more",
@@ -317,10 +431,24 @@ pub(super) const CHANGES: &[Change] = &[
     },
     Change {
         bullet: 54,
+        routes: &[Route::VolumeList],
+        what: "volumes of a list have their labels, too",
+        source: Source::Daemons,
+        effects: &[Effect::AddsFields(&["Volumes.[].Labels"])],
+    },
+    Change {
+        bullet: 55,
         routes: &[Route::ContainerStats],
         what: "name and id of the container are told",
         source: Source::Daemons,
         effects: &[Effect::AddsFields(&["name", "id"])],
+    },
+    Change {
+        bullet: 56,
+        routes: &[Route::VolumeCreate],
+        what: "the local driver has options, and refuses those it does not know",
+        source: Source::Daemons,
+        effects: &[Effect::Lift(local_driver_took_no_options)],
     },
 ];
 
@@ -395,6 +523,8 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Failure::ContentType(found) => return Some(Words::new(500, content_type(found))),
         Failure::BadJsonParameter { error, .. } => return Some(Words::new(500, error.to_string())),
         Failure::NoContainer => return Some(Words::new(500, failure.words(Some(route)).text)),
+        Failure::BadFilters(why) if route == Route::VolumeList => return Some(Words::new(500, why.as_str())),
+        Failure::BadJson(error) => return Some(Words::new(500, format!("{error}"))),
         Failure::UnknownFilter(name) => return Some(Words::new(500, format!("Invalid filter '{name}'"))),
         _ => return None,
     };
@@ -413,6 +543,10 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
             Words::new(500, renaming(&container_name(&format!("/{name}"))))
         }
         Refusal::BadContainerName { name } => Words::new(500, container_name(name)),
+        Refusal::BadFilterValue { filter, value } if route == Route::NetworkList => {
+            Words::new(500, format!("Invalid filter: '{filter}'='{value}'"))
+        }
+        Refusal::BadFilterValue { filter, value } => Words::new(500, format!("Invalid filter '{filter}=[{value}]'")),
         Refusal::BadReference { reference, why } => match route {
             Route::ContainerCreate | Route::ImageRemove => {
                 Words::new(404, format!("No such image: {}", with_tag(reference)))
@@ -431,6 +565,10 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::BadSignalNumber { container, signal } => Words::new(
             500,
             format!("Cannot kill container {container}: The linux daemon does not support signal {signal}"),
+        ),
+        Refusal::BadVolumeName { name } => Words::new(
+            500,
+            format!("create {name}: volume name invalid: {}", volume_name(name)),
         ),
         Refusal::ContainerNotRunning { id, name } if route == Route::ContainerKill => Words::new(
             500,
@@ -472,6 +610,28 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
                 super::wording::short(image)
             ),
         ),
+        Refusal::EndpointExists { container, .. } => {
+            Words::new(500, format!("service endpoint with name {container} already exists"))
+        }
+        Refusal::HostNetworkIsFixed => Words::new(
+            500,
+            "Container cannot be disconnected from host network or connected to host network",
+        ),
+        Refusal::NetworkInUse { name, .. } => Words::new(500, format!("network {name} has active endpoints")),
+        Refusal::NetworkNameInUse { name } => Words::new(500, network_name_in_use(name)),
+        Refusal::OneNetworkOnly { driver } => Words::new(500, one_network_only(driver)),
+        Refusal::PredefinedNetwork { name } if route == Route::NetworkCreate => {
+            Words::new(403, format!("{name} is a pre-defined network and cannot be created"))
+        }
+        Refusal::NoSuchDriver { driver, name } if route == Route::VolumeCreate => Words::new(
+            404,
+            format!("create {name}: create {name}: Error looking up volume plugin {driver}: plugin not found"),
+        ),
+        Refusal::NoSuchDriver { .. } => Words::new(404, "plugin not found"),
+        Refusal::SubnetInUse => Words::new(500, SUBNET_IN_USE),
+        Refusal::VolumeInUse { name, containers } => {
+            Words::new(409, format!("Conflict: {}", volume_in_use(name, containers)))
+        }
         Refusal::NoCommand => Words::new(500, "No command specified"),
         Refusal::NoConfig => Words::new(500, "Config cannot be empty in order to create a container"),
         Refusal::NoExecCommand => Words::new(500, "No exec command specified"),
@@ -546,5 +706,34 @@ fn init_path(answer: &mut Answer) {
     if let Some(info) = body(answer) {
         info.insert("InitPath".into(), json!(""));
         info.insert("InitSha1".into(), json!(""));
+    }
+}
+
+/// The network driver read it among its options.
+fn ipv6_by_option(asked: &mut Asked) {
+    let option = asked
+        .body
+        .get("Options")
+        .and_then(|options| options.get("com.docker.network.enable_ipv6"));
+    let wanted = option.and_then(Value::as_str).is_some_and(is_true);
+    if wanted && !asked.body.contains_key("EnableIPv6") {
+        asked.body.insert("EnableIPv6".into(), json!(true));
+    }
+}
+
+/// What Go reads as true.
+fn is_true(text: &str) -> bool {
+    ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
+}
+
+fn removal_was_200(answer: &mut Answer) {
+    answer.status = 200;
+}
+
+/// Options of the local driver were not looked at.
+fn local_driver_took_no_options(asked: &mut Asked) {
+    let driver = asked.body.get("Driver").and_then(Value::as_str).unwrap_or_default();
+    if matches!(driver, "" | "local") {
+        asked.body.remove("DriverOpts");
     }
 }

@@ -29,6 +29,13 @@ pub(super) const CHANGES: &[Change] = &[
         }],
     },
     Change {
+        bullet: 4,
+        routes: &[Route::NetworkList],
+        what: "filters gain label and driver",
+        source: Source::History,
+        effects: &[Effect::None { why: why::NOT_SENT }],
+    },
+    Change {
         bullet: 5,
         routes: &[Route::ContainerList],
         what: "filters gain network",
@@ -164,6 +171,25 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::NOT_SENT }],
     },
     Change {
+        bullet: 24,
+        routes: &[Route::VolumeCreate, Route::VolumeInspect, Route::VolumeList],
+        what: "Scope and Status added",
+        source: Source::Documents,
+        effects: &[Effect::AddsFields(&[
+            "Scope",
+            "Status",
+            "Volumes.[].Scope",
+            "Volumes.[].Status",
+        ])],
+    },
+    Change {
+        bullet: 25,
+        routes: &[Route::NetworkCreate],
+        what: "403 for pre-defined networks",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
         bullet: 26,
         routes: &[Route::Events],
         what: "status, id and from no longer shown (still sent)",
@@ -289,6 +315,24 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsRoute],
     },
     Change {
+        bullet: 43,
+        routes: &[Route::VolumeList],
+        what: "example keys change: +Volumes[].Labels, +Volumes[].Scope",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "Scope is said by an earlier item, and the labels of a list came with those of an inspect in v1.23",
+        }],
+    },
+    Change {
+        bullet: 44,
+        routes: &[Route::VolumeInspect],
+        what: "example keys change: +Status, +Status.{key}, +Scope",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
+    },
+    Change {
         bullet: 45,
         routes: &[Route::ContainerCreate],
         what: "example keys change: +Healthcheck, +Healthcheck.Test, +Healthcheck.Test[] …",
@@ -308,6 +352,20 @@ pub(super) const CHANGES: &[Change] = &[
         what: "example keys change: -KernelMemory",
         source: Source::Documents,
         effects: &[Effect::None { why: why::STILL_TAKEN }],
+    },
+    Change {
+        bullet: 48,
+        routes: &[Route::NetworkConnect],
+        what: "listed: 403",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 49,
+        routes: &[Route::NetworkDisconnect],
+        what: "listed: 403",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
         bullet: 50,
@@ -385,6 +443,24 @@ pub(super) const CHANGES: &[Change] = &[
         what: "first listed in this document",
         source: Source::Documents,
         effects: &[Effect::AddsRoute],
+    },
+    Change {
+        bullet: 61,
+        routes: &[Route::VolumeCreate],
+        what: "example keys change: +Driver",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "a parameter from v1.21 on",
+        }],
+    },
+    Change {
+        bullet: 62,
+        routes: &[Route::VolumeCreate],
+        what: "example keys change: +Status, +Status.{key}, +Scope",
+        source: Source::Documents,
+        effects: &[Effect::None {
+            why: "said by an earlier item",
+        }],
     },
 ];
 

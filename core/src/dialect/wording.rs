@@ -113,11 +113,15 @@ impl Failure {
                 );
                 Words::new(if resize { 400 } else { 500 }, number(bad))
             }
+            Self::BadFilters(why) if route == Some(Route::VolumeList) => {
+                Words::new(400, format!("error reading volume filters: {why}"))
+            }
             Self::BadFilters(why) => Words::new(500, why.as_str()),
             Self::UnknownFilter(name) => Words::new(400, format!("Invalid filter '{name}'")),
             Self::BadJson(JsonError::Empty) if is_exec(route) => Words::new(400, "got EOF while reading request body"),
             Self::BadJson(error) if is_exec(route) => Words::new(400, error.to_string()),
             Self::BadJsonParameter { what, error } => Words::new(400, format!("error reading {what}: {error}")),
+            Self::BadJson(error) if route.is_some_and(checks_json) => Words::new(400, bad_json(error)),
             Self::BadJson(error) => Words::new(500, error.to_string()),
             Self::BadLogin(error) => Words::new(400, format!("Bad parameters and missing X-Registry-Auth: {error}")),
             Self::ContentType(found) => Words::new(400, content_type(found)),
@@ -211,6 +215,11 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             Words::new(400, renaming(&container_name(&format!("/{name}"))))
         }
         Refusal::BadContainerName { name } => Words::new(400, container_name(name)),
+        Refusal::BadFilterValue { filter, value } if route == Some(Route::NetworkList) => {
+            Words::new(500, format!("invalid filter: '{filter}'='{value}'"))
+        }
+        Refusal::BadFilterValue { filter, value } => Words::new(400, format!("Invalid filter '{filter}=[{value}]'")),
+        Refusal::BadNetworkConfig(why) => Words::new(500, why.as_str()),
         Refusal::BadReference { reference, why } => {
             let from_deeper_down = matches!(
                 route,
@@ -224,6 +233,20 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             500,
             format!("Cannot kill container: {container}: The linux daemon does not support signal {signal}"),
         ),
+        Refusal::BadVolumeName { name } if name.len() < 2 => Words::new(
+            400,
+            format!("create {name}: volume name is too short, names should be at least two alphanumeric characters"),
+        ),
+        Refusal::BadVolumeName { name } => Words::new(
+            400,
+            format!(
+                "create {name}: {}. If you intended to pass a host directory, use absolute path",
+                volume_name(name)
+            ),
+        ),
+        Refusal::BadVolumeOption { name, option } => {
+            Words::new(400, format!("create {name}: invalid option: \"{option}\""))
+        }
         Refusal::ContainerNotRunning { id, name } if route == Some(Route::ContainerKill) => Words::new(
             409,
             format!("Cannot kill container: {name}: Container {id} is not running"),
@@ -240,6 +263,32 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::ExecEnded { id } => Words::new(409, format!("Error: Exec command {id} has already run")),
         Refusal::ExecNotRunning { .. } => Words::new(404, "no such exec"),
         Refusal::ExecRunning { id } => Words::new(409, format!("Error: Exec command {id} is already running")),
+        Refusal::EndpointExists { container, network } => Words::new(
+            403,
+            format!("endpoint with name {container} already exists in network {network}"),
+        ),
+        Refusal::HostNetworkIsFixed => Words::new(
+            400,
+            "container cannot be disconnected from host network or connected to host network",
+        ),
+        Refusal::NetworkInUse { name, id } => Words::new(
+            403,
+            format!("error while removing network: network {name} id {id} has active endpoints"),
+        ),
+        Refusal::NetworkNameInUse { name } => Words::new(409, network_name_in_use(name)),
+        Refusal::NotConnected { container, network } => Words::new(
+            500,
+            format!("container {container} is not connected to network {network}"),
+        ),
+        Refusal::OneNetworkOnly { driver } => Words::new(403, one_network_only(driver)),
+        Refusal::PredefinedNetwork { name } if route == Some(Route::NetworkCreate) => Words::new(
+            403,
+            // The blank at the end is the daemons' own.
+            format!("operation is not permitted on predefined {name} network "),
+        ),
+        Refusal::PredefinedNetwork { name } => {
+            Words::new(403, format!("{name} is a pre-defined network and cannot be removed"))
+        }
         Refusal::RemovalInProgress { name } => {
             Words::new(409, format!("removal of container {name} is already in progress"))
         }
@@ -260,6 +309,11 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         }
         Refusal::NoSuchContainer { name } => Words::new(404, format!("No such container: {name}")),
         Refusal::NoSuchExec { id } => Words::new(404, format!("No such exec instance: {id}")),
+        Refusal::NoSuchDriver { driver, name } if route == Some(Route::VolumeCreate) => Words::new(
+            404,
+            format!("create {name}: error looking up volume plugin {driver}: plugin \"{driver}\" not found"),
+        ),
+        Refusal::NoSuchDriver { driver, .. } => Words::new(404, format!("plugin \"{driver}\" not found")),
         Refusal::NoSuchImage { reference } if route == Some(Route::ImageInspect) => Words::new(
             404,
             format!("no such image: {reference}: No such image: {}", with_tag(reference)),
@@ -272,6 +326,8 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::NotInRegistry { reference, lack, why } => Words::new(404, not_in_registry(reference, *lack, why)),
         Refusal::ReservedName { name } => Words::new(403, reserved(name)),
         Refusal::NotPaused { id, .. } => Words::new(500, format!("Container {id} is not paused")),
+        Refusal::NoSuchNetwork { name } => Words::new(404, format!("network {name} not found")),
+        Refusal::NoSuchVolume { name } => Words::new(404, format!("get {name}: no such volume")),
         Refusal::AmbiguousId { prefix } => {
             Words::new(500, format!("Multiple IDs found with provided prefix: {prefix}"))
         }
@@ -284,6 +340,8 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             let status = if *cause == StartFailure::Other { 500 } else { 400 };
             Words::new(status, marked(message, sign(*cause)))
         }
+        Refusal::SubnetInUse => Words::new(403, SUBNET_IN_USE),
+        Refusal::VolumeInUse { name, containers } => Words::new(409, volume_in_use(name, containers)),
         Refusal::Internal(what) => Words::new(500, what.as_str()),
     }
 }
@@ -311,6 +369,42 @@ pub(super) fn sign(cause: StartFailure) -> &'static str {
         StartFailure::NotExecutable => "permission denied",
         StartFailure::Other => "",
     }
+}
+
+/// Whether a body that is no JSON was the client's fault to the daemons, and not one of theirs.
+fn checks_json(route: Route) -> bool {
+    matches!(
+        route,
+        Route::NetworkConnect | Route::NetworkCreate | Route::NetworkDisconnect | Route::VolumeCreate
+    )
+}
+
+fn bad_json(error: &JsonError) -> String {
+    match error {
+        JsonError::Empty => "got EOF while reading request body".to_string(),
+        error => error.to_string(),
+    }
+}
+
+pub(super) const SUBNET_IN_USE: &str = "Pool overlaps with other one on this address space";
+
+pub(super) fn network_name_in_use(name: &str) -> String {
+    format!("network with name {name} already exists")
+}
+
+pub(super) fn one_network_only(driver: &str) -> String {
+    format!("only one instance of \"{driver}\" network is allowed")
+}
+
+pub(super) fn volume_name(name: &str) -> String {
+    format!(
+        "\"{name}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are \
+         allowed"
+    )
+}
+
+pub(super) fn volume_in_use(name: &str, containers: &[String]) -> String {
+    format!("remove {name}: volume is in use - [{}]", containers.join(", "))
 }
 
 /// A message that holds `sign`, which clients look for.

@@ -15,6 +15,7 @@ mod registry;
 mod stats;
 mod system;
 mod timestamp;
+mod volume;
 
 pub use self::{
     container::{
@@ -26,11 +27,15 @@ pub use self::{
     exec::{Exec, ExecConfig, ExecProcess},
     filters::Filters,
     image::{GraphDriver, Image, ImageHistoryEntry, ImageRemoval, ImageSummary, RootFs},
-    network::{Endpoint, NetworkSettings, NetworkSummary, NetworkingConfig, PortBinding},
+    network::{
+        Endpoint, Ipam, IpamConfig, Network, NetworkConfig, NetworkContainer, NetworkSettings, NetworkSummary,
+        NetworkingConfig, PortBinding,
+    },
     registry::{Pushed, SearchResult, StoredLogin},
     stats::{
         BlkioEntry, BlkioStats, CpuStats, CpuUsage, InterfaceStats, MemoryStats, PidsStats, Stats, ThrottlingData,
     },
     system::{IndexConfig, Info, PluginNames, RegistryConfig, Version},
     timestamp::{Timestamp, TimestampError},
+    volume::{Volume, VolumeConfig},
 };

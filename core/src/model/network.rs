@@ -1,4 +1,4 @@
-//! Networks as containers show them.
+//! Networks, by themselves and as containers show them.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -128,4 +128,121 @@ pub struct NetworkSettings {
     pub mac_address: String,
     /// Network name → place.
     pub networks: BTreeMap<String, Endpoint>,
+}
+
+/// `GET /networks/{id}`, and an entry of `GET /networks`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Network {
+    /// Name, as created.
+    pub name: String,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// How far it reaches: `local`, or `global` or `swarm` for a cluster.
+    pub scope: String,
+    /// Driver: `bridge`, `host`, `null`.
+    pub driver: String,
+    /// Its containers have IPv6 addresses (v1.23).
+    #[serde(rename = "EnableIPv6", default)]
+    pub enable_ipv6: bool,
+    /// Where its addresses come from.
+    #[serde(rename = "IPAM")]
+    pub ipam: Ipam,
+    /// Nothing beyond it can be reached (v1.23).
+    #[serde(default)]
+    pub internal: bool,
+    /// Id of a running container in it → its place.
+    pub containers: BTreeMap<String, NetworkContainer>,
+    /// The driver's options.
+    pub options: BTreeMap<String, String>,
+    /// Free names and values (v1.23).
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Where the addresses of a network come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Ipam {
+    /// Driver; `default` is the only one, and empty when asked means it.
+    #[serde(deserialize_with = "null::as_default")]
+    pub driver: String,
+    /// The driver's options (v1.22), `null` when there were none.
+    #[serde(deserialize_with = "null::as_default")]
+    pub options: Option<BTreeMap<String, String>>,
+    /// Subnets; when asked and empty, the daemon chooses one.
+    #[serde(deserialize_with = "null::as_default")]
+    pub config: Vec<IpamConfig>,
+}
+
+/// A subnet. Everything is text as the client wrote it; empty is not given.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IpamConfig {
+    /// Address and prefix length, `172.20.0.0/16`.
+    #[serde(deserialize_with = "null::as_default", skip_serializing_if = "String::is_empty")]
+    pub subnet: String,
+    /// The part of the subnet that containers get addresses from.
+    #[serde(
+        rename = "IPRange",
+        deserialize_with = "null::as_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub ip_range: String,
+    /// The host's address in it.
+    #[serde(deserialize_with = "null::as_default", skip_serializing_if = "String::is_empty")]
+    pub gateway: String,
+    /// Name → address that no container gets. The documents up to v1.24 call it `AuxAddress`, which is read as well.
+    #[serde(deserialize_with = "null::as_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub auxiliary_addresses: BTreeMap<String, String>,
+}
+
+/// A container's place as its network shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkContainer {
+    /// Name, without leading slash (v1.22).
+    #[serde(default)]
+    pub name: String,
+    /// Endpoint id.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    /// Hardware address.
+    pub mac_address: String,
+    /// Address and prefix length.
+    #[serde(rename = "IPv4Address")]
+    pub ipv4_address: String,
+    /// IPv6 address and prefix length; empty when it has none.
+    #[serde(rename = "IPv6Address")]
+    pub ipv6_address: String,
+}
+
+/// What `POST /networks/create` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkConfig {
+    /// Name; never empty.
+    #[serde(deserialize_with = "null::as_default")]
+    pub name: String,
+    /// Fail when there is a network of that name.
+    #[serde(deserialize_with = "null::as_default")]
+    pub check_duplicate: bool,
+    /// Driver; empty is the daemon's default, `bridge`.
+    #[serde(deserialize_with = "null::as_default")]
+    pub driver: String,
+    /// Give containers IPv6 addresses (v1.23).
+    #[serde(rename = "EnableIPv6", deserialize_with = "null::as_default")]
+    pub enable_ipv6: bool,
+    /// Where addresses come from.
+    #[serde(rename = "IPAM", deserialize_with = "null::as_default")]
+    pub ipam: Ipam,
+    /// Nothing beyond the network is to be reached (v1.22).
+    #[serde(deserialize_with = "null::as_default")]
+    pub internal: bool,
+    /// The driver's options.
+    #[serde(deserialize_with = "null::as_default")]
+    pub options: BTreeMap<String, String>,
+    /// Free names and values (v1.23).
+    #[serde(deserialize_with = "null::as_default")]
+    pub labels: BTreeMap<String, String>,
 }

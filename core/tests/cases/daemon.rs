@@ -1,7 +1,7 @@
 //! The daemon of the documented exchanges: it answers every call from `replies.json`, in the newest shape. The tests of core and
 //! of the transports compile this one file.
 
-use alloc::{borrow::ToOwned, boxed::Box, vec, vec::Vec};
+use alloc::{borrow::ToOwned, boxed::Box, string::String, vec, vec::Vec};
 
 use bytes::Bytes;
 use gantry_core::{Call, Item, Reply, framing::StreamKind, model};
@@ -74,8 +74,21 @@ pub(crate) fn reply(call: &Call) -> Reply {
         Call::ImageRemove { .. } => Reply::ImageRemoved(from_value(script("removed")).expect("removed")),
         Call::ImageSearch(_) => Reply::ImageSearch(from_value(script("found")).expect("found")),
         Call::Info => Reply::Info(from_value(script("info")).expect("info")),
+        Call::NetworkCreate(_) => Reply::NetworkCreated {
+            id: "22be93d5babb089c5aab8dbc369042fad48ff791584ca2da2100db837a1c7c30".to_owned(),
+            warning: String::new(),
+        },
+        Call::NetworkInspect { .. } => Reply::Network(from_value(script("network")).expect("network")),
+        Call::NetworkList { .. } => Reply::NetworkList(from_value(script("networks")).expect("networks")),
         Call::Ping => Reply::Pong,
         Call::Version => Reply::Version(from_value(script("version")).expect("version")),
+        Call::VolumeCreate(_) | Call::VolumeInspect { .. } => {
+            Reply::Volume(from_value(script("volume")).expect("volume"))
+        }
+        Call::VolumeList { .. } => Reply::VolumeList {
+            volumes: from_value(script("volumes")).expect("volumes"),
+            warnings: vec!["driver nosuch did not answer".to_owned()],
+        },
         Call::ContainerKill { .. }
         | Call::ContainerPause { .. }
         | Call::ContainerRemove(_)
@@ -87,7 +100,11 @@ pub(crate) fn reply(call: &Call) -> Reply {
         | Call::ContainerUnpause { .. }
         | Call::ExecResize { .. }
         | Call::ExecStart(_)
-        | Call::ImageTag { .. } => Reply::Done,
+        | Call::ImageTag { .. }
+        | Call::NetworkConnect(_)
+        | Call::NetworkDisconnect(_)
+        | Call::NetworkRemove { .. }
+        | Call::VolumeRemove { .. } => Reply::Done,
     }
 }
 

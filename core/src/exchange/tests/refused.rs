@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 126);
+    assert_eq!(count, 173);
 }
 
 #[test]
@@ -95,6 +95,136 @@ fn assert_named(target: &str, body: &str, status: u16, key: &str) {
     let text = text(&response);
     let start = format!("json: cannot unmarshal {key}: ");
     assert!(text.starts_with(&start) && text.contains("expected"), "{body}: {text}");
+}
+
+#[test]
+fn bad_values_of_networks_and_volumes_are_named() {
+    let rows = [
+        ("/networks/create", r#"{"Name":5}"#, "Name"),
+        ("/networks/create", r#"{"Name":"n","EnableIPv6":"x"}"#, "EnableIPv6"),
+        ("/networks/create", r#"{"Name":"n","Options":{"a":1}}"#, "Options"),
+        ("/networks/create", r#"{"Name":"n","labels":[]}"#, "Labels"),
+        (
+            "/networks/create",
+            r#"{"Name":"n","IPAM":{"Config":{}}}"#,
+            "IPAM.Config",
+        ),
+        (
+            "/networks/create",
+            r#"{"Name":"n","IPAM":{"Config":[{"Subnet":5}]}}"#,
+            "IPAM.Config",
+        ),
+        (
+            "/networks/create",
+            r#"{"Name":"n","IPAM":{"Options":"x"}}"#,
+            "IPAM.Options",
+        ),
+        ("/networks/n/connect", r#"{"Container":5}"#, "Container"),
+        (
+            "/networks/n/connect",
+            r#"{"Container":"c","EndpointConfig":{"Aliases":"x"}}"#,
+            "EndpointConfig.Aliases",
+        ),
+        ("/networks/n/disconnect", r#"{"Container":"c","Force":1}"#, "Force"),
+        ("/volumes/create", r#"{"Name":5}"#, "Name"),
+        ("/volumes/create", r#"{"Driver":"d","DriverOpts":[]}"#, "DriverOpts"),
+        ("/volumes/create", r#"{"Labels":{"a":1}}"#, "Labels"),
+    ];
+    for (path, body, key) in rows {
+        for (version, status) in [("1.22", 500), ("1.24", 400)] {
+            let response = call("POST", &format!("/v{version}{path}"), body).expect_err(body);
+            assert_eq!(response.status, status, "{body}");
+            let text = text(&response);
+            let start = format!("json: cannot unmarshal {key}: ");
+            assert!(text.starts_with(&start) && text.contains("expected"), "{body}: {text}");
+        }
+    }
+}
+
+#[test]
+fn refusals_about_networks_and_volumes_are_worded_as_in_their_time() {
+    let name = || "N".to_owned();
+    let id = || ID.to_owned();
+    let driver = || Refusal::NoSuchDriver {
+        driver: "d".to_owned(),
+        name: name(),
+    };
+    let predefined = || Refusal::PredefinedNetwork { name: name() };
+    let (list, make, remove) = ("GET /networks", "POST /networks/create", "DELETE /networks/N");
+    let (connect, disconnect) = ("POST /networks/N/connect", "POST /networks/N/disconnect");
+    let (make_volume, remove_volume) = ("POST /volumes/create", "DELETE /volumes/N");
+    // The refusal, and status and words up to v1.22 and from v1.23 on.
+    let rows: Vec<(&str, Refusal, (u16, String), (u16, String))> =
+        vec![
+        (list, Refusal::BadFilterValue { filter: "type".into(), value: "x".into() },
+         (500, "Invalid filter: 'type'='x'".into()), (500, "invalid filter: 'type'='x'".into())),
+        (make, Refusal::BadNetworkConfig("Invalid subnet foo : invalid CIDR address: foo".into()),
+         (500, "Invalid subnet foo : invalid CIDR address: foo".into()),
+         (500, "Invalid subnet foo : invalid CIDR address: foo".into())),
+        (make, driver(), (404, "plugin not found".into()), (404, "plugin \"d\" not found".into())),
+        (make, Refusal::NetworkNameInUse { name: name() },
+         (500, "network with name N already exists".into()), (409, "network with name N already exists".into())),
+        (make, Refusal::OneNetworkOnly { driver: "host".into() },
+         (500, "only one instance of \"host\" network is allowed".into()),
+         (403, "only one instance of \"host\" network is allowed".into())),
+        (make, predefined(), (403, "N is a pre-defined network and cannot be created".into()),
+         (403, "operation is not permitted on predefined N network ".into())),
+        (make, Refusal::SubnetInUse, (500, "Pool overlaps with other one on this address space".into()),
+         (403, "Pool overlaps with other one on this address space".into())),
+        (remove, predefined(), (403, "N is a pre-defined network and cannot be removed".into()),
+         (403, "N is a pre-defined network and cannot be removed".into())),
+        (remove, Refusal::NetworkInUse { name: name(), id: id() }, (500, "network N has active endpoints".into()),
+         (403, format!("error while removing network: network N id {ID} has active endpoints"))),
+        (remove, Refusal::NoSuchNetwork { name: name() }, (404, "network N not found".into()),
+         (404, "network N not found".into())),
+        (connect, Refusal::NoSuchContainer { name: name() }, (404, "No such container: N".into()),
+         (404, "No such container: N".into())),
+        (connect, Refusal::EndpointExists { container: "C".into(), network: name() },
+         (500, "service endpoint with name C already exists".into()),
+         (403, "endpoint with name C already exists in network N".into())),
+        (connect, Refusal::HostNetworkIsFixed,
+         (500, "Container cannot be disconnected from host network or connected to host network".into()),
+         (400, "container cannot be disconnected from host network or connected to host network".into())),
+        (disconnect, Refusal::NotConnected { container: id(), network: name() },
+         (500, format!("container {ID} is not connected to network N")),
+         (500, format!("container {ID} is not connected to network N"))),
+        (make_volume, driver(),
+         (404, "create N: create N: Error looking up volume plugin d: plugin not found".into()),
+         (404, "create N: error looking up volume plugin d: plugin \"d\" not found".into())),
+        (make_volume, Refusal::BadVolumeName { name: "a b".into() },
+         (500, "create a b: volume name invalid: \"a b\" includes invalid characters for a local volume name, only \
+                \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed".into()),
+         (400, "create a b: \"a b\" includes invalid characters for a local volume name, only \
+                \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+             .into())),
+        (make_volume, Refusal::BadVolumeName { name: "x".into() },
+         (500, "create x: volume name invalid: \"x\" includes invalid characters for a local volume name, only \
+                \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed".into()),
+         (400, "create x: volume name is too short, names should be at least two alphanumeric characters".into())),
+        (remove_volume, Refusal::NoSuchVolume { name: name() }, (404, "get N: no such volume".into()),
+         (404, "get N: no such volume".into())),
+        (remove_volume, Refusal::VolumeInUse { name: name(), containers: vec!["a".into(), "b".into()] },
+         (409, "Conflict: remove N: volume is in use - [a, b]".into()),
+         (409, "remove N: volume is in use - [a, b]".into())),
+    ];
+    for (request, refusal, old, new) in rows {
+        for (version, expected) in [("1.21", &old), ("1.22", &old), ("1.23", &new), ("1.24", &new)] {
+            let (method, path) = request.split_once(' ').expect(request);
+            let mut exchange = begin(method, &format!("/v{version}{path}"), None).expect(request);
+            let response = exchange.respond(Reply::Refused(refusal.clone()));
+            assert_eq!((response.status, text(&response)), *expected, "v{version} {request}");
+        }
+    }
+    let option = Refusal::BadVolumeOption {
+        name: name(),
+        option: "foo".into(),
+    };
+    let mut exchange = begin("POST", "/v1.24/volumes/create", None).expect("create");
+    let response = exchange.respond(Reply::Refused(option));
+    assert_eq!(
+        (response.status, text(&response)),
+        (400, "create N: invalid option: \"foo\"".to_owned())
+    );
 }
 
 #[test]

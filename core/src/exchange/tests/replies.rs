@@ -50,6 +50,11 @@ fn statuses() {
         ("POST", "/v1.22/exec/x/resize?h=1&w=1", 201),
         ("POST", "/v1.23/exec/x/resize?h=1&w=1", 200),
         ("GET", "/v1.24/exec/x/json", 200),
+        ("DELETE", "/v1.22/networks/x", 200),
+        ("DELETE", "/v1.23/networks/x", 204),
+        ("DELETE", "/v1.21/volumes/x", 204),
+        ("DELETE", "/v1.24/volumes/x", 204),
+        ("GET", "/v1.24/volumes/x", 200),
     ];
     for (method, target, status) in rows {
         assert_eq!(exchange(method, target).0.status, status, "{method} {target}");
@@ -214,6 +219,9 @@ fn shapes_of_old() {
             json!(33_554_432),
         ),
         ("container of an exec", "/v1.22/exec/x/json", "/ContainerID", json!(ID)),
+        ("slash at the end", "/v1.24/networks/", "/1/Name", json!("none")),
+        ("no options", "/v1.24/networks", "/1/IPAM/Options", Value::Null),
+        ("no labels", "/v1.24/volumes", "/Volumes/1/Labels", Value::Null),
     ];
     for (name, target, pointer, expected) in rows {
         assert_eq!(
@@ -246,6 +254,14 @@ fn shapes_of_old() {
         ("/v1.21/exec/x/json", "/Container/Id"),
         ("/v1.19/exec/x/json", "/Container/Mounts"),
         ("/v1.22/exec/x/json", "/Container"),
+        ("/v1.21/volumes", "/Warnings"),
+        ("/v1.22/volumes", "/Volumes/0/Labels"),
+        ("/v1.23/volumes", "/Volumes/0/Scope"),
+        ("/v1.23/volumes/x", "/Status"),
+        ("/v1.24/volumes", "/Volumes/1/Status"),
+        ("/v1.22/networks", "/0/Internal"),
+        ("/v1.22/networks/x", "/EnableIPv6"),
+        ("/v1.21/networks/x", "/IPAM/Options"),
     ];
     for (target, pointer) in gone {
         assert_eq!(json(target).pointer(pointer), None, "{target} {pointer}");

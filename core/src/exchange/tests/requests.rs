@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{super::*, answer, begin, begin_with, call};
 use crate::{
     ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart, ImageImport, ImageList,
-    ImagePull, RegistryAuth, decode::Body, model,
+    ImagePull, NetworkConnect, NetworkDisconnect, RegistryAuth, decode::Body, model,
 };
 
 #[test]
@@ -845,6 +845,127 @@ fn an_old_exec_started_with_a_body_of_any_type() {
 }
 
 #[test]
+fn networks_and_volumes_are_asked_for() {
+    let create = |config: Value| Call::NetworkCreate(serde_json::from_value(config).expect("config"));
+    let volume = |config: Value| Call::VolumeCreate(serde_json::from_value(config).expect("config"));
+    let disconnect = |force| {
+        Call::NetworkDisconnect(NetworkDisconnect {
+            network: "n".into(),
+            container: "c".into(),
+            force,
+        })
+    };
+    let connect = |endpoint: Option<Value>| {
+        Call::NetworkConnect(NetworkConnect {
+            network: "n".into(),
+            container: "c".into(),
+            endpoint: endpoint.map(|endpoint| serde_json::from_value(endpoint).expect("endpoint")),
+        })
+    };
+    let by_option = json!({"com.docker.network.enable_ipv6": "true"});
+    let rows = [
+        (
+            "1.24",
+            "networks/create",
+            json!({"Name": "n"}),
+            create(json!({"Name": "n"})),
+        ),
+        (
+            "1.21",
+            "networks/create",
+            json!({"name": "n", "ipam": {"config": [{"subnet": "s", "iprange": "r", "AUXADDRESS": {"a": "b"}}], "Driver": null}, "Labels": null}),
+            create(
+                json!({"Name": "n", "IPAM": {"Config": [{"Subnet": "s", "IPRange": "r", "AuxiliaryAddresses": {"a": "b"}}]}}),
+            ),
+        ),
+        (
+            "1.22",
+            "networks/create",
+            json!({"Name": "n", "Options": by_option}),
+            create(json!({"Name": "n", "EnableIPv6": true, "Options": by_option})),
+        ),
+        (
+            "1.22",
+            "networks/create",
+            json!({"Name": "n", "EnableIPv6": false, "Options": by_option}),
+            create(json!({"Name": "n", "Options": by_option})),
+        ),
+        (
+            "1.23",
+            "networks/create",
+            json!({"Name": "n", "Options": by_option}),
+            create(json!({"Name": "n", "Options": by_option})),
+        ),
+        ("1.24", "networks/n/connect", json!({"container": "c"}), connect(None)),
+        (
+            "1.21",
+            "networks/n/connect",
+            json!({"Container": "c", "EndpointConfig": null}),
+            connect(None),
+        ),
+        (
+            "1.22",
+            "networks/n/connect",
+            json!({"Container": "c", "endpointconfig": {"ipamconfig": {"ipv4address": "a"}}}),
+            connect(Some(json!({"IPAMConfig": {"IPv4Address": "a"}}))),
+        ),
+        (
+            "1.21",
+            "networks/n/disconnect",
+            json!({"Container": "c"}),
+            disconnect(false),
+        ),
+        (
+            "1.24",
+            "networks/n/disconnect",
+            json!({"Container": "c", "Force": true}),
+            disconnect(true),
+        ),
+        ("1.24", "volumes/create", json!({}), volume(json!({}))),
+        (
+            "1.23",
+            "volumes/create",
+            json!({"name": "v", "driveropts": {"o": "size=1m"}, "Labels": {"a": "b"}}),
+            volume(json!({"Name": "v", "DriverOpts": {"o": "size=1m"}, "Labels": {"a": "b"}})),
+        ),
+        (
+            "1.22",
+            "volumes/create",
+            json!({"Name": "v", "Driver": "local", "DriverOpts": {"o": "size=1m"}}),
+            volume(json!({"Name": "v", "Driver": "local"})),
+        ),
+        (
+            "1.22",
+            "volumes/create",
+            json!({"Name": "v", "Driver": "flocker", "DriverOpts": {"o": "size=1m"}}),
+            volume(json!({"Name": "v", "Driver": "flocker", "DriverOpts": {"o": "size=1m"}})),
+        ),
+    ];
+    for (version, path, body, expected) in rows {
+        let target = format!("/v{version}/{path}");
+        assert_eq!(
+            call("POST", &target, &body.to_string()),
+            Ok(expected),
+            "{target} {body}"
+        );
+    }
+    let filter = "filters=%7B%22type%22%3A%7B%22custom%22%3Atrue%7D%2C%22driver%22%3A%5B%22bridge%22%5D%7D";
+    for path in ["networks", "networks/"] {
+        match call("GET", &format!("/v1.21/{path}?{filter}"), "") {
+            Ok(Call::NetworkList { filters }) => assert_eq!(
+                (filters.values("type"), filters.values("driver")),
+                (&["custom".to_owned()][..], &["bridge".to_owned()][..])
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+    match call("GET", "/v1.21/volumes?filters=%7B%22dangling%22%3A%5B%221%22%5D%7D", "") {
+        Ok(Call::VolumeList { filters }) => assert_eq!(filters.values("dangling"), ["1"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn bodies_are_used() {
     let rows = [
         ("POST", "/auth", Body::Required),
@@ -863,6 +984,11 @@ fn bodies_are_used() {
         ("POST", "/commit?container=x", Body::Optional),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),
+        ("POST", "/networks/create", Body::Required),
+        ("POST", "/networks/x/connect", Body::Required),
+        ("POST", "/networks/x/disconnect", Body::Required),
+        ("POST", "/volumes/create", Body::Required),
+        ("DELETE", "/networks/x", Body::None),
         ("POST", "/images/load", Body::Stream),
         ("POST", "/images/create?fromSrc=-", Body::Stream),
         ("POST", "/images/create?fromSrc=http://x", Body::None),
