@@ -6,6 +6,7 @@
 
 use alloc::{
     borrow::{Cow, ToOwned},
+    boxed::Box,
     collections::VecDeque,
     sync::Arc,
     vec::Vec,
@@ -21,12 +22,13 @@ use crate::{
     driver::{Output, Protocol},
     error::{Misuse, PeerError},
     exchange::{Exchange, Response, ResponseBody},
-    http::{Answer, AnswerBody, BodyLength, Part, Request, Server, ServerEvent},
+    http::{Answer, AnswerBody, BodyLength, OutOfTurn, Part, Request, Server, ServerEvent},
     limits::Limits,
     multipart::BadForm,
     reply::{Item, Reply},
     time::Instant,
     upload,
+    websocket::{self, Control, Opcode, frame_header},
 };
 
 /// A request of one connection, counted from 0. Never used again on that connection.
@@ -110,10 +112,14 @@ pub struct Connection {
     json_body_bytes_max: usize,
     /// Whose pages may call, for browsers.
     allowed_origin: Option<Arc<str>>,
+    /// Pages of others get no WebSocket.
+    checks_origin: bool,
     next_id: RequestId,
     active: Option<Active>,
     /// What was found out together with something else and is told next. At most a few entries, or the parts of a form that
     /// arrived together.
+    /// What was found out together with something else and is told next. At most a few entries, or as many as there are
+    /// messages in what was read of a WebSocket.
     untold: VecDeque<Event>,
     /// Pieces of one item on their way into the server; empty between calls, kept for its memory.
     pieces: VecDeque<Part>,
@@ -154,7 +160,20 @@ enum Stage {
     /// The reply is a stream to the daemon, and one answer at its end to the client.
     Collecting { id: RequestId },
     /// The connection is hijacked.
-    Hijacked { id: RequestId, keys: Option<Scanner> },
+    Hijacked {
+        id: RequestId,
+        keys: Option<Scanner>,
+        /// Input and output are carried by a WebSocket.
+        socket: Option<Box<Socket>>,
+    },
+}
+
+/// The client's side of a WebSocket.
+#[derive(Debug, Default)]
+struct Socket {
+    decoder: websocket::Decoder,
+    /// What the last ping held, if it is to be answered yet (RFC 6455 §5.5.3 asks for the last one only).
+    pong: Option<Bytes>,
 }
 
 impl Connection {
@@ -164,6 +183,7 @@ impl Connection {
             server: Server::new(limits, now),
             json_body_bytes_max: limits.json_body_bytes_max,
             allowed_origin: None,
+            checks_origin: false,
             next_id: RequestId(0),
             active: None,
             untold: VecDeque::new(),
@@ -177,6 +197,23 @@ impl Connection {
     pub fn allow_origin(mut self, origin: Option<Arc<str>>) -> Self {
         self.allowed_origin = origin;
         self
+    }
+
+    /// Gives a WebSocket to no page but those of our own host and of the allowed origin. That is for sockets which browsers
+    /// can reach: a page may ask for a WebSocket without asking first whether it may.
+    #[must_use]
+    pub fn check_origin(mut self, checks: bool) -> Self {
+        self.checks_origin = checks;
+        self
+    }
+
+    /// Whether the output of the request under way may be [`Item::Spliced`]. Output that a WebSocket carries is looked at:
+    /// what is no text goes as bytes.
+    pub fn splices(&self) -> bool {
+        !self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.exchange.is_websocket())
     }
 
     /// Answers a call. When the reply opens no stream the request is over.
@@ -240,8 +277,20 @@ impl Connection {
             }
             return Ok(());
         }
-        self.active = None;
-        self.server.finish().map_err(|_| Misuse::NoStream(id))
+        self.leave(Some(websocket::NORMAL)).map_err(|_| Misuse::NoStream(id))
+    }
+
+    /// Ends the stream of a request after what is queued, and the request. `code` is a WebSocket's last word.
+    fn leave(&mut self, code: Option<u16>) -> Result<(), OutOfTurn> {
+        if let Some(mut active) = self.active.take()
+            && active.exchange.is_websocket()
+        {
+            let mut last = VecDeque::new();
+            active.exchange.close(code, &mut last);
+            let sent = self.server.send(last);
+            debug_assert!(sent.is_ok(), "a WebSocket is open until it is left");
+        }
+        self.server.finish()
     }
 
     /// Ends a request so that the client notices: no last chunk, and the connection closes after what is queued. Without
@@ -302,6 +351,11 @@ impl Connection {
             Ok(exchange) => exchange,
             Err(response) => return self.answer(response),
         };
+        if self.checks_origin
+            && let Err(response) = exchange.check_origin(self.allowed_origin.as_deref())
+        {
+            return self.answer(response);
+        }
         let body = exchange.body();
         let promise = exchange.promise(request.body != BodyLength::None);
         self.active = Some(Active {
@@ -384,28 +438,103 @@ impl Connection {
                 let id = *id;
                 self.handle_body(id, bytes);
             }
-            Some(Stage::Hijacked { id, keys: None }) => self.untold.push_back(Event::Input { id: *id, bytes }),
-            Some(Stage::Hijacked {
-                id,
-                keys: Some(scanner),
-            }) => {
-                let id = *id;
-                let scanned = scanner.scan(&bytes);
-                let held = Bytes::copy_from_slice(scanner.keys(scanned.held));
-                let inputs = [held, bytes.slice(..scanned.input)]
-                    .into_iter()
-                    .filter(|bytes| !bytes.is_empty());
-                self.untold.extend(inputs.map(|bytes| Event::Input { id, bytes }));
-                if scanned.detached {
-                    self.active = None;
-                    self.untold.push_back(Event::Detached { id });
-                    let finished = self.server.finish();
-                    debug_assert!(
-                        finished.is_ok(),
-                        "input of a hijacked connection comes only while it is open"
-                    );
-                }
+            Some(Stage::Hijacked { socket: Some(_), .. }) => self.handle_frames(&bytes),
+            Some(Stage::Hijacked { .. }) => self.handle_stdin(bytes),
+        }
+    }
+
+    /// Frames of a WebSocket.
+    fn handle_frames(&mut self, mut input: &[u8]) {
+        loop {
+            let Some(Active {
+                stage:
+                    Stage::Hijacked {
+                        id,
+                        socket: Some(socket),
+                        ..
+                    },
+                ..
+            }) = &mut self.active
+            else {
+                return;
+            };
+            let (id, mut data) = (*id, Vec::new());
+            let control = socket.decoder.decode(&mut input, &mut data);
+            if let Ok(Some(Control::Ping(payload))) = &control {
+                socket.pong = Some(payload.clone());
             }
+            if !data.is_empty() {
+                self.handle_stdin(data.into());
+            }
+            let code = match control {
+                Ok(None) => return,
+                Ok(Some(Control::Ping(_))) => {
+                    self.answer_ping();
+                    continue;
+                }
+                Ok(Some(Control::Pong)) => continue,
+                Ok(Some(Control::Close(code))) => code,
+                Err(violation) => Some(violation.code()),
+            };
+            // The detach keys may have ended it already.
+            if self.active.is_some() {
+                // Unlike one that ends its half of a connection, a client that closes reads nothing any more.
+                let ends_input = control.is_ok().then_some(Event::InputEnd { id });
+                self.untold
+                    .extend(ends_input.into_iter().chain([Event::Aborted { id }]));
+                let left = self.leave(code);
+                debug_assert!(
+                    left.is_ok(),
+                    "input of a hijacked connection comes only while it is open"
+                );
+            }
+            return;
+        }
+    }
+
+    /// Answers the last ping once there is room.
+    fn answer_ping(&mut self) {
+        if let Some(Active {
+            stage: Stage::Hijacked {
+                socket: Some(socket), ..
+            },
+            ..
+        }) = &mut self.active
+            && self.server.has_room()
+            && let Some(payload) = socket.pong.take()
+        {
+            let header = frame_header(Opcode::Pong, payload.len());
+            let sent = self.server.send([Part::Bytes(header), Part::Bytes(payload)]);
+            debug_assert!(sent.is_ok(), "a WebSocket is open until it is left");
+        }
+    }
+
+    /// Input of an attached client, in which the detach keys may be.
+    fn handle_stdin(&mut self, bytes: Bytes) {
+        let Some(Active {
+            stage: Stage::Hijacked { id, keys, .. },
+            ..
+        }) = &mut self.active
+        else {
+            return;
+        };
+        let id = *id;
+        let Some(scanner) = keys else {
+            return self.untold.push_back(Event::Input { id, bytes });
+        };
+        let scanned = scanner.scan(&bytes);
+        let held = Bytes::copy_from_slice(scanner.keys(scanned.held));
+        let inputs = [held, bytes.slice(..scanned.input)]
+            .into_iter()
+            .filter(|bytes| !bytes.is_empty());
+        self.untold.extend(inputs.map(|bytes| Event::Input { id, bytes }));
+        if scanned.detached {
+            self.untold.push_back(Event::Detached { id });
+            let left = self.leave(Some(websocket::NORMAL));
+            debug_assert!(
+                left.is_ok(),
+                "input of a hijacked connection comes only while it is open"
+            );
         }
     }
 
@@ -447,7 +576,7 @@ impl Connection {
                     Err(BadForm) => self.break_off(id),
                 }
             }
-            Some(Stage::Hijacked { id, keys }) => {
+            Some(Stage::Hijacked { id, keys, .. }) => {
                 if let Some(scanner) = keys {
                     let held = scanner.finish();
                     if held > 0 {
@@ -467,6 +596,7 @@ impl Connection {
             reason,
             mut headers,
             body,
+            close,
         } = response;
         if let Some(origin) = &self.allowed_origin {
             headers.push(("Access-Control-Allow-Origin", Cow::Owned(origin.as_ref().to_owned())));
@@ -490,9 +620,14 @@ impl Connection {
             ResponseBody::Hijack => {
                 // HTTP answers 200 to a client that did not ask to leave it.
                 status = 101;
-                let keys = self.active.as_ref().and_then(|active| active.exchange.detach_keys());
-                let keys = keys.and_then(Scanner::new);
-                (AnswerBody::Hijack, id.map(|id| Stage::Hijacked { id, keys }))
+                let keys = self.detach_scanner();
+                let socket = None;
+                (AnswerBody::Hijack, id.map(|id| Stage::Hijacked { id, keys, socket }))
+            }
+            ResponseBody::WebSocket => {
+                let keys = self.detach_scanner();
+                let socket = Some(Box::default());
+                (AnswerBody::Switch, id.map(|id| Stage::Hijacked { id, keys, socket }))
             }
             ResponseBody::Later => {
                 if let (Some(active), Some(id)) = (&mut self.active, id) {
@@ -501,7 +636,8 @@ impl Connection {
                 return;
             }
         };
-        let close = may_hijack && body != AnswerBody::Hijack;
+        let hijacks = matches!(body, AnswerBody::Hijack | AnswerBody::Switch);
+        let close = close || may_hijack && !hijacks;
         match (&mut self.active, stage) {
             (Some(active), Some(stage)) => active.stage = stage,
             _ => self.active = None,
@@ -514,6 +650,11 @@ impl Connection {
             close,
         });
         debug_assert!(answered.is_ok(), "an active request is one that HTTP owes an answer");
+    }
+
+    fn detach_scanner(&self) -> Option<Scanner> {
+        let keys = self.active.as_ref().and_then(|active| active.exchange.detach_keys());
+        keys.and_then(Scanner::new)
     }
 
     /// Asks for the body of the call that was just told, unless the daemon refused or paused it.
@@ -552,6 +693,7 @@ impl Protocol for Connection {
                 return Output::Event(event);
             }
             self.ask_for_body();
+            self.answer_ping();
             match self.server.poll_output(now, out) {
                 Output::Event(event) => self.handle_http(event),
                 Output::Splice { source, len } => return Output::Splice { source, len },

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::{
     build::{REGISTRY_AUTH, REGISTRY_CONFIG, logins},
-    container::{CONTAINER_FILTERS, detach_keys},
+    container::{CONTAINER_FILTERS, detach_keys, websocket_streams},
     exec::detach_keys as exec_detach_keys,
 };
 use crate::{
@@ -101,6 +101,17 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
             stderr: query.flag("stderr"),
         }),
         Route::ContainerChanges => Call::ContainerChanges { container: name },
+        Route::ContainerAttachWebsocket => {
+            let (stdin, stdout, stderr) = websocket_streams(&query);
+            Call::ContainerAttach(ContainerAttach {
+                container: name,
+                logs: query.flag("logs"),
+                stream: query.flag("stream"),
+                stdin,
+                stdout,
+                stderr,
+            })
+        }
         Route::ContainerCreate => Call::ContainerCreate(Box::new(container::create(&query, body)?)),
         Route::ContainerExec => Call::ExecCreate(Box::new(exec::create(name, body)?)),
         Route::ContainerInspect => Call::ContainerInspect {

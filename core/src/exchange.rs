@@ -29,6 +29,7 @@ use crate::{
     query::{self, Query},
     route::{self, Route},
     upload::{ContextForm, Upload},
+    websocket::{self, Handshake, HandshakeError, Opcode, close_frame, frame_header},
 };
 
 /// One request, from its head to the end of its answer.
@@ -49,7 +50,19 @@ pub(crate) struct Exchange {
     upload: Option<Upload>,
     /// Detach keys of an attach or exec with standard input; empty otherwise.
     detach_keys: Vec<u8>,
+    /// The answer to come is carried by a WebSocket.
+    handshake: Option<Handshake>,
+    /// Whose page asks for a WebSocket; browsers say it.
+    origin: Option<Origin>,
     stream: Stream,
+}
+
+/// Where a page comes from.
+#[derive(Debug)]
+struct Origin {
+    name: String,
+    /// From where the request goes to.
+    is_same: bool,
 }
 
 /// What the items of the answer look like.
@@ -62,6 +75,12 @@ enum Stream {
     /// Container output as it is; with a terminal, the detach keys are looked for.
     Raw {
         tty: bool,
+    },
+    /// Container output as WebSocket messages; with a terminal, the detach keys are looked for.
+    Messages {
+        tty: bool,
+        /// Bytes of standard output and of standard error that are the beginning of a character.
+        held: [Bytes; 2],
     },
     Events,
     Progress,
@@ -81,6 +100,8 @@ pub(crate) struct Response {
     pub(crate) headers: Vec<(&'static str, Cow<'static, str>)>,
     /// What follows.
     pub(crate) body: ResponseBody,
+    /// The connection is not used on: what the peer has sent after the request may be no HTTP.
+    pub(crate) close: bool,
 }
 
 /// What follows the head of an answer.
@@ -97,6 +118,8 @@ pub(crate) enum ResponseBody {
     StreamUntilClose,
     /// The connection leaves HTTP in both directions.
     Hijack,
+    /// The connection leaves HTTP for a WebSocket.
+    WebSocket,
     /// Nothing yet, not even the head: items are taken in, and [`Exchange::finish`] gives the answer.
     Later,
 }
@@ -148,6 +171,21 @@ impl Exchange {
             return Err(fail(version, Some(route), &failure));
         }
         let query = Query::parse(query).map_err(|e| fail(version, Some(route), &Failure::BadTarget(e)))?;
+        let (mut handshake, mut origin) = (None, None);
+        if route == Route::ContainerAttachWebsocket {
+            handshake = Some(websocket::handshake(head).map_err(|e| {
+                let mut response = fail(version, Some(route), &Failure::BadHandshake(e));
+                if e == HandshakeError::BadVersion {
+                    response.headers.push(("Sec-WebSocket-Version", Cow::Borrowed("13")));
+                }
+                response.close = true;
+                response
+            })?);
+            origin = head.headers.get("origin").map(|name| Origin {
+                name: name.to_owned(),
+                is_same: websocket::is_same_origin(name, head.headers.get("host")),
+            });
+        }
         Ok(Self {
             version,
             manner: dialect::manner(version, route),
@@ -159,6 +197,8 @@ impl Exchange {
             registry_config: head.headers.get("x-registry-config").unwrap_or_default().into(),
             upload: None,
             detach_keys: Vec::new(),
+            handshake,
+            origin,
             stream: Stream::None,
         })
     }
@@ -173,26 +213,39 @@ impl Exchange {
         matches!(self.route, Route::ContainerAttach | Route::ExecStart)
     }
 
+    /// Refuses a WebSocket to pages of another origin than ours or `allowed` (`*` is any): unlike other requests, browsers
+    /// send a handshake without asking first, and let the page read what comes.
+    pub(crate) fn check_origin(&self, allowed: Option<&str>) -> Result<(), Response> {
+        match &self.origin {
+            Some(Origin { name, is_same: false })
+                if !allowed.is_some_and(|allowed| allowed == "*" || allowed == name) =>
+            {
+                Err(self.fail(&Failure::ForeignOrigin(name.clone())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the answer to come is carried by a WebSocket.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.handshake.is_some()
+    }
+
     /// Makes the call. `body` is the whole body if [`body`](Self::body) said JSON, else empty.
     pub(crate) fn call(&mut self, body: &[u8]) -> Result<Call, Response> {
-        self.decode(body)
-            .map_err(|failure| fail(self.version, Some(self.route), &failure))
+        self.decode(body).map_err(|failure| self.fail(&failure))
     }
 
     /// The answer to the call.
     pub(crate) fn respond(&mut self, reply: Reply) -> Response {
         match reply {
             Reply::Refused(refusal) => self.fail(&Failure::Refused(refusal)),
-            Reply::Attached { tty } => {
-                self.stream = self.output(tty);
-                Response::typed(200, RAW_STREAM, ResponseBody::Hijack)
-            }
+            Reply::Attached { tty } => self.attached(tty),
             Reply::ExecAttached { tty, detach_keys } => {
                 // The daemon has them from a create, where they were read before.
                 let keys = |text: String| decode::exec_detach_keys(&text).unwrap_or_default();
                 self.detach_keys = detach_keys.map(keys).unwrap_or_default();
-                self.stream = self.output(tty);
-                Response::typed(200, RAW_STREAM, ResponseBody::Hijack)
+                self.attached(tty)
             }
             Reply::Logs { tty } => {
                 self.stream = self.output(tty);
@@ -310,6 +363,18 @@ impl Exchange {
                 framed(kind, bytes.len(), out, |len| Part::Bytes(bytes.split_to(len)));
             }
             (Item::Output(_, bytes), Stream::Raw { .. }) => out.push_back(Part::Bytes(bytes)),
+            (Item::Output(kind, bytes), Stream::Messages { held, .. }) => {
+                let [stdout, stderr] = held;
+                message(if kind == StreamKind::Stderr { stderr } else { stdout }, bytes, out);
+            }
+            // What is not seen may be anything.
+            (Item::Spliced { kind, source, len }, Stream::Messages { held, .. }) => {
+                let [stdout, stderr] = held;
+                let held = core::mem::take(if kind == StreamKind::Stderr { stderr } else { stdout });
+                out.push_back(Part::Bytes(frame_header(Opcode::Binary, held.len() + len)));
+                out.push_back(Part::Bytes(held));
+                out.push_back(Part::Source { source, len });
+            }
             (Item::Spliced { kind, source, len }, Stream::Framed) => {
                 framed(kind, len, out, |len| Part::Source { source, len });
             }
@@ -364,10 +429,24 @@ impl Exchange {
         (!opens_stream).then(Bytes::new)
     }
 
+    /// The last bytes of a WebSocket: what is left of the output, and the close frame.
+    pub(crate) fn close(&mut self, code: Option<u16>, out: &mut VecDeque<Part>) {
+        if let Stream::Messages { held, .. } = &mut self.stream {
+            for rest in held.iter_mut().map(core::mem::take).filter(|rest| !rest.is_empty()) {
+                out.push_back(Part::Bytes(frame_header(Opcode::Binary, rest.len())));
+                out.push_back(Part::Bytes(rest));
+            }
+            out.push_back(Part::Bytes(close_frame(code)));
+        }
+    }
+
     /// The keys that end a terminal's attachment, after the reply to an attach with standard input.
     pub(crate) fn detach_keys(&self) -> Option<&[u8]> {
-        let looked_for = self.stream == Stream::Raw { tty: true } && !self.detach_keys.is_empty();
-        looked_for.then_some(&self.detach_keys)
+        let tty = matches!(
+            self.stream,
+            Stream::Raw { tty: true } | Stream::Messages { tty: true, .. }
+        );
+        (tty && !self.detach_keys.is_empty()).then_some(&self.detach_keys)
     }
 
     fn decode(&mut self, body: &[u8]) -> Result<Call, Failure> {
@@ -376,7 +455,12 @@ impl Exchange {
             query: core::mem::take(&mut self.query),
         };
         dialect::lift(self.version, self.route, &mut asked);
-        if self.route == Route::ContainerAttach && asked.query.flag("stdin") {
+        let takes_input = match self.route {
+            Route::ContainerAttach => asked.query.flag("stdin"),
+            Route::ContainerAttachWebsocket => decode::websocket_streams(&asked.query).0,
+            _ => false,
+        };
+        if takes_input {
             self.detach_keys = decode::detach_keys(&asked.query)?;
         }
         if self.route == Route::Build {
@@ -451,8 +535,22 @@ impl Exchange {
         }
     }
 
+    fn attached(&mut self, tty: bool) -> Response {
+        let Some(handshake) = &self.handshake else {
+            self.stream = self.output(tty);
+            return Response::typed(200, RAW_STREAM, ResponseBody::Hijack);
+        };
+        let mut response = Response::new(101, ResponseBody::WebSocket);
+        response.headers = handshake.headers();
+        let held = [Bytes::new(), Bytes::new()];
+        self.stream = Stream::Messages { tty, held };
+        response
+    }
+
     fn fail(&self, failure: &Failure) -> Response {
-        fail(self.version, Some(self.route), failure)
+        let mut response = fail(self.version, Some(self.route), failure);
+        response.close = self.is_websocket();
+        response
     }
 
     fn empty(&self, status: u16) -> Response {
@@ -572,6 +670,7 @@ impl Response {
             reason: None,
             headers: Vec::new(),
             body,
+            close: false,
         }
     }
 
@@ -673,6 +772,26 @@ fn framed(kind: StreamKind, len: usize, out: &mut VecDeque<Part>, mut next: impl
         };
         out.push_back(Part::Bytes(Bytes::copy_from_slice(&header.encode())));
         out.push_back(next(len));
+    }
+}
+
+/// Output as a message: text, as daemons have sent it up to v1.27, where it is UTF-8, and else binary, because a client must
+/// close a connection whose text is none. What may become a character with the next output is held back.
+fn message(held: &mut Bytes, bytes: Bytes, out: &mut VecDeque<Part>) {
+    let bytes = match held.is_empty() {
+        true => bytes,
+        false => [core::mem::take(held), bytes].concat().into(),
+    };
+    let (opcode, len) = match str::from_utf8(&bytes) {
+        Ok(_) => (Opcode::Text, bytes.len()),
+        Err(e) if e.error_len().is_none() => (Opcode::Text, e.valid_up_to()),
+        Err(_) => (Opcode::Binary, bytes.len()),
+    };
+    // A copy, so that a few bytes do not keep many.
+    *held = Bytes::copy_from_slice(bytes.get(len..).unwrap_or_default());
+    if len > 0 {
+        out.push_back(Part::Bytes(frame_header(opcode, len)));
+        out.push_back(Part::Bytes(bytes.slice(..len)));
     }
 }
 

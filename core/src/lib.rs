@@ -33,6 +33,7 @@
 //! - [`Connection`] joins [`http`] (framing, keep-alive, hijack) with what requests mean.
 //! - [`Call`], [`Reply`], [`Refusal`] and [`model`] are the API in its newest shape.
 //! - [`grammar`] reads what stands inside: image references, ports, binds, signals, …
+//! - [`websocket`] is what an attach may be carried by, usable by itself.
 //! - [`framing`] is the multiplexed stream, usable without anything else: with `default-features = false` it is all
 //!   there is.
 //! - [`Limits`] holds every bound.
@@ -108,6 +109,8 @@ mod secret;
 mod time;
 #[cfg(feature = "api")]
 mod upload;
+#[cfg(feature = "api")]
+pub mod websocket;
 
 #[cfg(feature = "api")]
 pub use crate::{

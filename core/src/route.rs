@@ -92,6 +92,7 @@ impl Route {
                 | Self::Build
                 | Self::Commit
                 | Self::ContainerAttach
+                | Self::ContainerAttachWebsocket
                 | Self::ContainerChanges
                 | Self::ContainerCreate
                 | Self::ContainerExec

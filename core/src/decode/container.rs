@@ -36,6 +36,15 @@ pub(crate) fn detach_keys(query: &Query) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// Standard input, output and error, as far as an attach by WebSocket wants them. The document of v1.22 lists the switches,
+/// later ones do not, and daemons up to v1.41 attached all three whatever was asked; so a client that names none gets all.
+pub(crate) fn websocket_streams(query: &Query) -> (bool, bool, bool) {
+    let [stdin, stdout, stderr] = ["stdin", "stdout", "stderr"];
+    let none = [stdin, stdout, stderr].iter().all(|name| query.get(name).is_none());
+    let wants = |name| none || query.flag(name);
+    (wants(stdin), wants(stdout), wants(stderr))
+}
+
 /// The call of a create.
 pub(super) fn create(query: &Query, mut body: Map<String, Value>) -> Result<ContainerCreate, Failure> {
     if !body.keys().any(|key| CONFIG_KEYS.contains(&key.as_str())) {

@@ -12,6 +12,7 @@ use crate::{
     model,
     query::{BadNumber, QueryError},
     route,
+    websocket::HandshakeError,
 };
 
 /// Every change with its version, oldest first.
@@ -489,7 +490,9 @@ fn failures() -> Vec<Failure> {
         Failure::NoStream,
         Failure::BodyAtStart,
         Failure::BadDetachKeys(text()),
+        Failure::BadHandshake(HandshakeError::BadVersion),
         Failure::BadTarget(QueryError::BadEscape(text())),
+        Failure::ForeignOrigin(text()),
         Failure::NoRoute,
         Failure::NotServed {
             method: "GET".into(),

@@ -15,6 +15,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::Switch(output_was_merged)],
     },
     Change {
+        bullet: 2,
+        routes: &[Route::ContainerAttachWebsocket],
+        what: "unchanged: never multiplexed",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "a WebSocket carries the output without frame headers at every version",
+        }],
+    },
+    Change {
         bullet: 3,
         routes: &[Route::ContainerAttach],
         what: "requests on v1.5 and older still get stdout and stderr merged",

@@ -229,6 +229,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 29,
+        routes: &[Route::ContainerAttachWebsocket],
+        what: "detachKeys added",
+        source: Source::Documents,
+        effects: &[Effect::Lift(no_detach_keys)],
+    },
+    Change {
         bullet: 30,
         routes: &[Route::ContainerExec],
         what: "DetachKeys added",

@@ -13,6 +13,7 @@ use crate::{
     query::{BadNumber, QueryError},
     refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
     route::Route,
+    websocket::HandshakeError,
 };
 
 /// The reason of an error answer: the daemon's, or one found on the way to it.
@@ -47,8 +48,12 @@ pub(crate) enum Failure {
     BodyAtStart,
     /// The detach keys cannot be read.
     BadDetachKeys(String),
+    /// The request is no WebSocket handshake.
+    BadHandshake(HandshakeError),
     /// Path or query cannot be read.
     BadTarget(QueryError),
+    /// A page that is not ours asks for a WebSocket; its origin.
+    ForeignOrigin(String),
     /// No such endpoint.
     NoRoute,
     /// The endpoint exists and gantry does not serve it.
@@ -135,7 +140,9 @@ impl Failure {
                 Words::new(500, format!("Invalid escape keys ({keys}) provided"))
             }
             Self::BadDetachKeys(keys) => Words::new(400, format!("Invalid detach keys ({keys}) provided")),
+            Self::BadHandshake(error) => Words::new(400, error.to_string()),
             Self::BadTarget(error) => Words::new(400, error.to_string()),
+            Self::ForeignOrigin(origin) => Words::new(403, format!("pages of {origin} may not attach")),
             Self::NoRoute => Words::new(404, "page not found"),
             Self::NotServed { method, path } => Words::new(501, format!("gantry does not support {method} {path} yet")),
             Self::TooNew(version) => Words::new(

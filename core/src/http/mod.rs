@@ -12,6 +12,7 @@ mod server;
 mod token;
 mod write;
 
+pub(crate) use self::token::{is_token, list_holds};
 pub use self::{
     body::{BodyLength, Portion},
     chunked::ChunkedDecoder,

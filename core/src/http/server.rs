@@ -167,7 +167,7 @@ impl Server {
         let step = match answer.body {
             AnswerBody::None | AnswerBody::Full(_) => Step::Answered,
             AnswerBody::Stream | AnswerBody::StreamUntilClose => Step::StreamOpened,
-            AnswerBody::Hijack => Step::Hijacked,
+            AnswerBody::Hijack | AnswerBody::Switch => Step::Hijacked,
         };
         self.cycle.step(step)?;
         if self.exchange.wants_upgrade && step != Step::Hijacked || answer.close || !self.can_drain() {
@@ -177,6 +177,7 @@ impl Server {
         let framing = match &answer.body {
             AnswerBody::Hijack if answer.status == 101 && self.exchange.wants_upgrade => Framing::Upgraded,
             AnswerBody::Hijack => Framing::Hijacked,
+            AnswerBody::Switch => Framing::Switched,
             _ if is_bodiless(answer.status) => Framing::None,
             AnswerBody::None => Framing::Length(0),
             AnswerBody::Full(body) => Framing::Length(body.len()),
@@ -200,7 +201,9 @@ impl Server {
         self.exchange.is_head |= framing == Framing::None;
         match answer.body {
             AnswerBody::Full(body) if !self.exchange.is_head => self.queue.push(body),
-            AnswerBody::Stream | AnswerBody::StreamUntilClose | AnswerBody::Hijack => self.holds_stream = true,
+            AnswerBody::Stream | AnswerBody::StreamUntilClose | AnswerBody::Hijack | AnswerBody::Switch => {
+                self.holds_stream = true;
+            }
             AnswerBody::None | AnswerBody::Full(_) => {}
         }
         if step == Step::Answered {

@@ -36,6 +36,8 @@ pub enum AnswerBody {
     /// The connection leaves HTTP. Status 101 is sent as `101 UPGRADED` if the request asked for it, and becomes 200
     /// otherwise.
     Hijack,
+    /// The connection leaves HTTP for the protocol that the headers name.
+    Switch,
 }
 
 /// How the end of an answer is found.
@@ -53,6 +55,8 @@ pub(crate) enum Framing {
     Upgraded,
     /// Hijacked with status 200: no header tells it.
     Hijacked,
+    /// By another protocol.
+    Switched,
 }
 
 /// What the head says about the connection.
@@ -94,7 +98,7 @@ pub(crate) fn write_head(
         push_header(&mut head, name, value);
     }
     match framing {
-        Framing::None | Framing::UntilClose => {}
+        Framing::None | Framing::UntilClose | Framing::Switched => {}
         Framing::Length(len) => {
             head.push_str("Content-Length: ");
             push_decimal(&mut head, len);
@@ -292,6 +296,15 @@ mod tests {
                 Hijacked,
                 default,
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n",
+            ),
+            (
+                "another protocol",
+                v11,
+                (101, Option::None),
+                &[("Upgrade", Cow::Borrowed("websocket"))],
+                Switched,
+                default,
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
             ),
             (
                 "line ends in a value",

@@ -20,3 +20,4 @@ mod odd;
 mod persistence;
 mod scenario;
 mod times;
+mod websocket;

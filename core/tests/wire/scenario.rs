@@ -85,6 +85,15 @@ impl Scenario {
         Self::with_limits(daemon, Limits::default())
     }
 
+    /// With a connection that is not as usual.
+    pub(crate) fn prepared(daemon: Daemon, prepare: fn(Connection) -> Connection) -> Self {
+        let scenario = Self::new(daemon);
+        Self {
+            connection: prepare(scenario.connection),
+            ..scenario
+        }
+    }
+
     pub(crate) fn with_limits(daemon: Daemon, limits: Limits) -> Self {
         let now = Instant(Duration::from_secs(1000));
         Self {
@@ -258,5 +267,13 @@ pub(crate) fn exec_start(exec: &str, headers: &str, body: &str) -> String {
     format!(
         "POST /v1.24/exec/{exec}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {len}\r\n\
          {headers}\r\n{body}"
+    )
+}
+
+pub(crate) fn websocket(container: &str, headers: &str) -> String {
+    let query = "stream=1&stdin=1&stdout=1&stderr=1";
+    format!(
+        "GET /v1.24/containers/{container}/attach/ws?{query} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
     )
 }

@@ -56,6 +56,7 @@ pub fn exchanges() -> Vec<Exchange> {
     let mut all = odd_exchanges();
     all.extend(documented_exchanges());
     all.extend(refused_exchanges());
+    all.extend(websocket_exchanges());
     all
 }
 
@@ -74,6 +75,9 @@ pub fn documented_exchanges() -> Vec<Exchange> {
         }
         if case["upgrade"].is_string() {
             head += UPGRADE;
+        }
+        if text("kind") == Some("websocket") {
+            head += HANDSHAKE;
         }
         if !body.is_empty() {
             head += &format!("Content-Length: {}\r\n", body.len());
@@ -114,6 +118,42 @@ fn refused_exchanges() -> Vec<Exchange> {
         }
     };
     refused.lines().skip(1).map(exchange).collect()
+}
+
+/// What a WebSocket can do to a connection.
+fn websocket_exchanges() -> Vec<Exchange> {
+    let frame = |&(first, payload): &(u8, &str)| {
+        let masked = 0x80 | u8::try_from(payload.len()).expect("a short payload");
+        // With a mask of zeros.
+        [&[first, masked, 0, 0, 0, 0][..], payload.as_bytes()].concat()
+    };
+    /// Its name, the container, and frames: first byte and payload.
+    type Row = (&'static str, &'static str, &'static [(u8, &'static str)]);
+    let exchange = |(name, container, frames): Row| {
+        let head = get(&format!("/containers/{container}/attach/ws?stream=1"), HANDSHAKE);
+        Exchange {
+            name: name.to_owned(),
+            input: head
+                .into_bytes()
+                .into_iter()
+                .chain(frames.iter().flat_map(frame))
+                .collect(),
+            end: ClientEnd::AtOnce,
+        }
+    };
+    let rows: [Row; 6] = [
+        ("WebSocket", "c", &[(0x01, "in"), (0x89, "ping"), (0x80, "put")]),
+        ("WebSocket to a terminal", "tty", &[(0x82, "input")]),
+        ("WebSocket, closed", "c", &[(0x82, "input"), (0x88, "")]),
+        ("WebSocket, detached", "tty", &[(0x81, "ls\n\u{10}\u{11}more")]),
+        (
+            "WebSocket, broken",
+            "c",
+            &[(0x82, "input"), (0x83, "?"), (0x82, "more")],
+        ),
+        ("WebSocket to none", "none", &[(0x82, "input")]),
+    ];
+    rows.into_iter().map(exchange).collect()
 }
 
 /// What HTTP and a hijack can do to a connection.
@@ -296,6 +336,8 @@ const FORM_TYPE: &str = "Content-Type: multipart/form-data; boundary=B\r\n";
 const JSON: &str = "Content-Type: application/json\r\n";
 const TTY: &str = r#"{"Tty":true}"#;
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 fn get(path: &str, headers: &str) -> String {
     format!("GET /v1.24{path} HTTP/1.1\r\nHost: docker\r\n{headers}\r\n")

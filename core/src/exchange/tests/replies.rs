@@ -660,3 +660,94 @@ fn committing_was_called_a_raw_stream() {
         assert!(body.starts_with(start), "{version}: {body}");
     }
 }
+
+/// The messages that items become: opcode and payload, with `~` for what is in a pipe.
+fn messages(items: Vec<Item>) -> Vec<(u8, String)> {
+    let mut exchange = begin("GET", "/v1.24/containers/x/attach/ws?stream=1", None).expect("attach");
+    let response = exchange.respond(Reply::Attached { tty: false });
+    assert_eq!((response.status, response.body), (101, ResponseBody::WebSocket));
+    let mut out = VecDeque::new();
+    for item in items {
+        exchange.item(item, &mut out);
+    }
+    exchange.close(Some(1000), &mut out);
+    let mut wire = Vec::new();
+    for part in out {
+        match part {
+            Part::Bytes(bytes) => wire.extend_from_slice(&bytes),
+            Part::Source { len, .. } => wire.resize(wire.len() + len, b'~'),
+        }
+    }
+    let (mut messages, mut rest) = (Vec::new(), &wire[..]);
+    while let [first, len, after @ ..] = rest {
+        assert_eq!((first & 0xf0, len & 0x80), (0x80, 0), "whole, and not masked");
+        let (payload, after) = after.split_at(usize::from(*len));
+        messages.push((first & 0x0f, format!("{}", payload.escape_ascii())));
+        rest = after;
+    }
+    messages
+}
+
+#[test]
+fn a_websocket_carries_text_where_it_is_text() {
+    use StreamKind::{Stderr, Stdout};
+    let output = |kind, bytes: &'static [u8]| Item::Output(kind, Bytes::from_static(bytes));
+    let spliced = |len| Item::Spliced {
+        kind: Stdout,
+        source: SourceId(1),
+        len,
+    };
+    const TEXT: u8 = 1;
+    const BINARY: u8 = 2;
+    type Row = (&'static str, Vec<Item>, &'static [(u8, &'static str)]);
+    let rows: Vec<Row> = vec![
+        ("nothing", vec![output(Stdout, b"")], &[]),
+        (
+            "text",
+            vec![output(Stdout, b"out"), output(Stderr, b"err")],
+            &[(TEXT, "out"), (TEXT, "err")],
+        ),
+        ("no text", vec![output(Stdout, b"a\xffb")], &[(BINARY, "a\\xffb")]),
+        (
+            "a character in two pieces",
+            vec![output(Stdout, b"a\xc3"), output(Stdout, b"\xa4b")],
+            &[(TEXT, "a"), (TEXT, "\\xc3\\xa4b")],
+        ),
+        (
+            "a character in four pieces",
+            vec![
+                output(Stdout, b"\xf0"),
+                output(Stdout, b"\x9f"),
+                output(Stdout, b"\x98"),
+                output(Stdout, b"\x80"),
+            ],
+            &[(TEXT, "\\xf0\\x9f\\x98\\x80")],
+        ),
+        (
+            "the other stream between",
+            vec![output(Stdout, b"\xc3"), output(Stderr, b"e"), output(Stdout, b"\xa4")],
+            &[(TEXT, "e"), (TEXT, "\\xc3\\xa4")],
+        ),
+        (
+            "half a character that is none",
+            vec![output(Stdout, b"a\xc3"), output(Stdout, b"b")],
+            &[(TEXT, "a"), (BINARY, "\\xc3b")],
+        ),
+        (
+            "half a character at the end",
+            vec![output(Stderr, b"a\xe2\x82")],
+            &[(TEXT, "a"), (BINARY, "\\xe2\\x82")],
+        ),
+        (
+            "unseen",
+            vec![output(Stdout, b"\xc3"), spliced(3), output(Stdout, b"c")],
+            &[(BINARY, "\\xc3~~~"), (TEXT, "c")],
+        ),
+    ];
+    for (name, items, expected) in rows {
+        let mut found = messages(items);
+        assert_eq!(found.pop(), Some((8, "\\x03\\xe8".into())), "{name}: the close frame");
+        let found: Vec<_> = found.iter().map(|(opcode, text)| (*opcode, &**text)).collect();
+        assert_eq!(found, expected, "{name}");
+    }
+}

@@ -845,6 +845,35 @@ fn an_old_exec_started_with_a_body_of_any_type() {
 }
 
 #[test]
+fn attaching_by_websocket() {
+    // Standard input, output and error, and the query that asks for them.
+    let rows = [
+        ("logs=1&stream=1", (true, true, true)),
+        ("stream=1&stdin=1", (true, false, false)),
+        ("stream=1&stdout=1&stderr=True", (false, true, true)),
+        ("stream=1&stdin=0", (false, false, false)),
+    ];
+    for version in ["1.0", "1.24"] {
+        for (query, (stdin, stdout, stderr)) in rows {
+            let attach = ContainerAttach {
+                container: "x".into(),
+                logs: query.contains("logs"),
+                stream: true,
+                stdin,
+                stdout,
+                stderr,
+            };
+            let target = format!("/v{version}/containers/x/attach/ws?{query}");
+            assert_eq!(call("GET", &target, ""), Ok(Call::ContainerAttach(attach)), "{target}");
+        }
+    }
+    let keys = "/containers/x/attach/ws?stream=1&detachKeys=bogus-key";
+    assert!(call("GET", &format!("/v1.21{keys}"), "").is_ok(), "not known yet");
+    let refused = call("GET", &format!("/v1.22{keys}"), "").expect_err(keys);
+    assert_eq!((refused.status, refused.close), (400, true));
+}
+
+#[test]
 fn networks_and_volumes_are_asked_for() {
     let create = |config: Value| Call::NetworkCreate(serde_json::from_value(config).expect("config"));
     let volume = |config: Value| Call::VolumeCreate(serde_json::from_value(config).expect("config"));
