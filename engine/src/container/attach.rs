@@ -21,7 +21,7 @@
 //!
 //! # Copies
 //!
-//! For a client that gets both streams, and not through TLS, there is a pipe with its subscription ([`SourceId`]). The keeper moves output into that, and gantryd from there to the client's socket, without
+//! For a client that gets both streams, and neither through TLS nor by WebSocket, there is a pipe with its subscription ([`SourceId`]). The keeper moves output into that, and gantryd from there to the client's socket, without
 //! either seeing it. How often each byte is copied between the container's `write` and the client's `recv`, these two not
 //! counted:
 //!

@@ -17,3 +17,4 @@ mod slow;
 mod survival;
 mod tls;
 mod transport;
+mod websocket;

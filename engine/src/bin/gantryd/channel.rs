@@ -37,9 +37,12 @@ impl Channel {
         }
     }
 
-    /// Whether bytes may go to the client unseen.
+    /// Whether the output of the request under way may go to the client unseen.
     pub(crate) fn splices(&self) -> bool {
-        matches!(self, Self::Clear(_))
+        match self {
+            Self::Clear(connection) => connection.splices(),
+            Self::Tls(_) => false,
+        }
     }
 
     fn protocol(&self) -> &dyn Protocol<Event = Event> {

@@ -1,6 +1,9 @@
 //! What every loop does with a peer that has just come: TLS or not, and the bounds of its connection.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use gantry_core::{Connection, Instant, Limits, driver::ListenerId};
 use rustls::ServerConfig;
@@ -12,6 +15,8 @@ use crate::channel::Channel;
 pub(crate) struct Front {
     /// Listeners that serve nobody in the clear.
     pub(crate) tls: HashMap<ListenerId, Arc<ServerConfig>>,
+    /// Listeners that browsers can reach.
+    pub(crate) by_tcp: HashSet<ListenerId>,
     /// Whose pages browsers let call.
     pub(crate) allowed_origin: Option<Arc<str>>,
 }
@@ -19,7 +24,9 @@ pub(crate) struct Front {
 impl Front {
     /// The protocol of a new connection.
     pub(crate) fn accept(&self, listener: ListenerId, now: Instant) -> Channel {
-        let connection = Connection::new(Limits::default(), now).allow_origin(self.allowed_origin.clone());
+        let connection = Connection::new(Limits::default(), now)
+            .allow_origin(self.allowed_origin.clone())
+            .check_origin(self.by_tcp.contains(&listener));
         Channel::new(connection, self.tls.get(&listener), now)
     }
 }

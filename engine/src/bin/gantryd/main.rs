@@ -15,7 +15,11 @@ mod stderr_log;
 mod tls;
 mod transport;
 
-use std::{collections::HashMap, process::ExitCode, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use gantry_core::driver::limits::Limits;
 use gantry_engine::{Config, Engine};
@@ -89,11 +93,13 @@ fn serve<T: Transport>(options: &Options) -> Result<(), Error> {
     let engine = Engine::open(config, Arc::new(move |message| post(Note::Engine(message))))?;
     let pid_file = options.write_pid_file()?;
     let mut listeners = open_listeners(options, taken)?;
+    let by_tcp = listeners.iter().filter(|listener| listener.is_tcp());
+    let by_tcp: HashSet<_> = by_tcp.map(Listener::id).collect();
     let front = Arc::new(Front {
         tls: tls.map_or_else(HashMap::new, |config| {
-            let by_tcp = listeners.iter().filter(|listener| listener.is_tcp());
-            by_tcp.map(|listener| (listener.id(), Arc::clone(&config))).collect()
+            by_tcp.iter().map(|id| (*id, Arc::clone(&config))).collect()
         }),
+        by_tcp,
         allowed_origin: options.allowed_origin.clone(),
     });
     let reactors = Reactors::start::<T>(options.reactors - 1, limits, &front, &listeners, &first.sender())?;

@@ -51,7 +51,7 @@ struct Client {
     calls: Vec<RequestId>,
     /// Bytes of output on their way to its gate; always 0 on the first loop.
     in_flight: usize,
-    /// Bytes may go to it unseen.
+    /// Output of its last call may go to it unseen.
     splices: bool,
 }
 
@@ -185,16 +185,14 @@ where
     type Message = Note;
 
     fn accept(&mut self, driver: &mut D, conn: ConnId, listener: ListenerId) -> Channel {
-        let channel = self.front.accept(listener, driver.now());
-        let client = Client {
-            splices: channel.splices(),
-            ..Client::default()
-        };
-        self.clients.open.insert(conn, client);
-        channel
+        self.clients.open.insert(conn, Client::default());
+        self.front.accept(listener, driver.now())
     }
 
     fn event(&mut self, driver: &mut D, conn: ConnId, event: Event) {
+        if let (Event::Call { .. }, Some(channel)) = (&event, driver.protocol(conn)) {
+            self.clients.open.entry(conn).or_default().splices = channel.splices();
+        }
         self.client_event(driver, conn, event);
     }
 

@@ -211,6 +211,25 @@ fn a_source_is_opened_where_the_connection_is() {
 }
 
 #[test]
+fn a_websocket_is_not_spliced() {
+    let mut scene = Scene::new();
+    scene.receive(
+        b"GET /v1.24/containers/x/attach/ws?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    let told = scene.told.try_recv();
+    let call = matches!(
+        told,
+        Ok(FromGate::Event {
+            event: Event::Call { .. },
+            splices: false,
+            ..
+        })
+    );
+    assert!(call, "{told:?}");
+}
+
+#[test]
 fn input_stops_until_the_engine_has_taken_it() {
     let mut scene = Scene::new();
     scene.receive(b"POST /v1.24/images/load HTTP/1.1\r\nHost: d\r\nContent-Length: 100000000\r\n\r\n");
