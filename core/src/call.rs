@@ -12,11 +12,11 @@ mod network;
 mod registry;
 mod system;
 
-use alloc::{boxed::Box, collections::BTreeMap, string::String};
+use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
 
 pub use self::{
     build::{Build, BuildLimits, ContextPart},
-    container::{ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
+    container::{ContainerArchivePut, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs, ContainerRemove},
     exec::{ExecCreate, ExecStart},
     image::{Commit, ImageCached, ImageImport, ImageList},
     network::{NetworkConnect, NetworkDisconnect},
@@ -36,6 +36,22 @@ pub enum Call {
     Build(Box<Build>),
     /// `POST /commit`.
     Commit(Box<Commit>),
+    /// `GET /containers/{id}/archive`: a tar of one path.
+    ContainerArchiveGet {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Path in the container, never empty; one that is not absolute is below the root.
+        path: String,
+    },
+    /// `PUT /containers/{id}/archive`. A tar stream follows as the request body.
+    ContainerArchivePut(ContainerArchivePut),
+    /// `HEAD /containers/{id}/archive`: only what the path is.
+    ContainerArchiveStat {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// As of [`ContainerArchiveGet`](Self::ContainerArchiveGet).
+        path: String,
+    },
     /// `POST /containers/{id}/attach`: hijacks the connection.
     ContainerAttach(ContainerAttach),
     /// `GET /containers/{id}/changes`.
@@ -43,8 +59,20 @@ pub enum Call {
         /// Container id, unambiguous id prefix, or name.
         container: String,
     },
+    /// `POST /containers/{id}/copy`, the forerunner of [`ContainerArchiveGet`](Self::ContainerArchiveGet).
+    ContainerCopy {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+        /// Path in the container, never empty; one that is not absolute is below the root.
+        resource: String,
+    },
     /// `POST /containers/create`.
     ContainerCreate(Box<ContainerCreate>),
+    /// `GET /containers/{id}/export`: a tar of all its files.
+    ContainerExport {
+        /// Container id, unambiguous id prefix, or name.
+        container: String,
+    },
     /// `GET /containers/{id}/json`.
     ContainerInspect {
         /// Container id, unambiguous id prefix, or name.
@@ -169,6 +197,16 @@ pub enum Call {
         /// Image reference, id or id prefix.
         image: String,
     },
+    /// `GET /images/{name}/get`: a tar of one image, or of all those of a repository.
+    ImageGet {
+        /// Image reference, id, id prefix, or repository without tag.
+        image: String,
+    },
+    /// `GET /images/get`: a tar of several images.
+    ImageGetMany {
+        /// As of [`ImageGet`](Self::ImageGet); none gives an archive without images.
+        images: Vec<String>,
+    },
     /// `POST /images/create` with `fromSrc`. With `source` = `-` a tar stream follows as the request body.
     ImageImport(ImageImport),
     /// `POST /images/{name}/insert` (below v1.12).
@@ -265,9 +303,14 @@ impl Call {
             Self::AuthShow => "GET /auth",
             Self::Build(_) => "POST /build",
             Self::Commit(_) => "POST /commit",
+            Self::ContainerArchiveGet { .. } => "GET /containers/{id}/archive",
+            Self::ContainerArchivePut(_) => "PUT /containers/{id}/archive",
+            Self::ContainerArchiveStat { .. } => "HEAD /containers/{id}/archive",
             Self::ContainerAttach(_) => "POST /containers/{id}/attach",
             Self::ContainerChanges { .. } => "GET /containers/{id}/changes",
+            Self::ContainerCopy { .. } => "POST /containers/{id}/copy",
             Self::ContainerCreate(_) => "POST /containers/create",
+            Self::ContainerExport { .. } => "GET /containers/{id}/export",
             Self::ContainerInspect { .. } => "GET /containers/{id}/json",
             Self::ContainerKill { .. } => "POST /containers/{id}/kill",
             Self::ContainerList(_) => "GET /containers/json",
@@ -293,6 +336,8 @@ impl Call {
             Self::ExecResize { .. } => "POST /exec/{id}/resize",
             Self::ExecStart(_) => "POST /exec/{id}/start",
             Self::ImageHistory { .. } => "GET /images/{name}/history",
+            Self::ImageGet { .. } => "GET /images/{name}/get",
+            Self::ImageGetMany { .. } => "GET /images/get",
             Self::ImageInspect { .. } => "GET /images/{name}/json",
             Self::ImageList(_) => "GET /images/json",
             Self::ImageLoad { .. } => "POST /images/load",
@@ -328,7 +373,7 @@ impl Call {
     /// Whether a request body follows as [`Event::Body`](crate::Event::Body) instead of being part of the call.
     pub fn streams_body(&self) -> bool {
         match self {
-            Self::Build(_) | Self::ImageLoad { .. } => true,
+            Self::Build(_) | Self::ContainerArchivePut(_) | Self::ImageLoad { .. } => true,
             Self::ImageImport(import) => import.source == "-",
             _ => false,
         }

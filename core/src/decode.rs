@@ -22,7 +22,8 @@ pub(crate) use self::{
     exec::detach_keys as exec_detach_keys,
 };
 use crate::{
-    AuthCheck, Call, ContainerAttach, ContainerList, ContainerRemove, EventsQuery, ImageInsert, ImageList,
+    AuthCheck, Call, ContainerArchivePut, ContainerAttach, ContainerList, ContainerRemove, EventsQuery, ImageInsert,
+    ImageList,
     dialect::{Asked, Failure, Manner},
     json::{self, JsonError},
     model::Filters,
@@ -57,6 +58,8 @@ pub(crate) fn body(route: Route, query: &Query) -> Body {
         Route::Build | Route::ImageLoad => Body::Stream,
         Route::NetworkConnect | Route::NetworkCreate | Route::NetworkDisconnect => Body::Required,
         Route::VolumeCreate => Body::Required,
+        Route::ContainerArchivePut => Body::Stream,
+        Route::ContainerCopy => Body::Required,
         Route::ImageCreate if image::imports_body(query) => Body::Stream,
         _ => Body::None,
     }
@@ -67,6 +70,7 @@ pub(crate) fn spell(route: Route, body: &mut Map<String, Value>) {
     match route {
         Route::AuthCheck | Route::ImagePush => registry::spell(body),
         Route::Commit => image::spell_commit(body),
+        Route::ContainerCopy => container::spell_copy(body),
         Route::ContainerCreate | Route::ContainerStart => container::spell(body),
         Route::ImageCached => {
             json::spell(body, &["Id"]);
@@ -92,6 +96,19 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
         Route::AuthShow => Call::AuthShow,
         Route::Build => Call::Build(Box::new(build::build(&query, body)?)),
         Route::Commit => Call::Commit(Box::new(image::commit(&query, body)?)),
+        Route::ContainerArchiveGet => Call::ContainerArchiveGet {
+            container: name,
+            path: container::path(&query)?,
+        },
+        Route::ContainerArchivePut => Call::ContainerArchivePut(ContainerArchivePut {
+            container: name,
+            path: container::path(&query)?,
+            no_overwrite_dir_non_dir: query.flag("noOverwriteDirNonDir"),
+        }),
+        Route::ContainerArchiveStat => Call::ContainerArchiveStat {
+            container: name,
+            path: container::path(&query)?,
+        },
         Route::ContainerAttach => Call::ContainerAttach(ContainerAttach {
             container: name,
             logs: query.flag("logs"),
@@ -112,8 +129,13 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
                 stderr,
             })
         }
+        Route::ContainerCopy => Call::ContainerCopy {
+            container: name,
+            resource: container::resource(body)?,
+        },
         Route::ContainerCreate => Call::ContainerCreate(Box::new(container::create(&query, body)?)),
         Route::ContainerExec => Call::ExecCreate(Box::new(exec::create(name, body)?)),
+        Route::ContainerExport => Call::ContainerExport { container: name },
         Route::ContainerInspect => Call::ContainerInspect {
             container: name,
             size: query.flag("size"),
@@ -199,6 +221,10 @@ pub(crate) fn call(route: Route, manner: &Manner, name: String, asked: Asked) ->
         },
         Route::ExecStart => Call::ExecStart(exec::start(name, body)?),
         Route::ImageHistory => Call::ImageHistory { image: name },
+        Route::ImageGet => Call::ImageGet { image: name },
+        Route::ImageGetMany => Call::ImageGetMany {
+            images: query.all("names"),
+        },
         Route::ImageInspect => Call::ImageInspect { image: name },
         Route::ImageList => {
             let mut filters = filters(&query, image::IMAGE_FILTERS)?;

@@ -25,7 +25,7 @@ use crate::{
     framing::{FrameHeader, StreamKind},
     http::{Part, RequestHead},
     json, limits,
-    model::{Event, Exec, Progress},
+    model::{Event, Exec, PathStat, Progress},
     query::{self, Query},
     route::{self, Route},
     upload::{ContextForm, Upload},
@@ -85,6 +85,8 @@ enum Stream {
     Events,
     Progress,
     Stats,
+    /// A tar stream.
+    Tar,
     /// Nothing is told until the end; holds the error, if there was one.
     Silent(Option<String>),
 }
@@ -287,13 +289,35 @@ impl Exchange {
                 response.headers.push(("Ostype", Cow::Borrowed("linux")));
                 response
             }
+            Reply::Archive(stat) => {
+                self.stream = Stream::Tar;
+                let mut response = Response::typed(200, TAR, ResponseBody::Stream);
+                response.headers.push((PATH_STAT, path_stat(&stat)));
+                response
+            }
+            Reply::ContainerPath(stat) => {
+                let mut response = Response::new(200, ResponseBody::None);
+                response.headers.push((PATH_STAT, path_stat(&stat)));
+                response
+            }
+            Reply::Tar => {
+                self.stream = Stream::Tar;
+                let content_type = match self.route {
+                    Route::ContainerCopy if !self.manner.copy_is_tar => BYTES,
+                    Route::ContainerExport => BYTES,
+                    _ => TAR,
+                };
+                Response::typed(200, content_type, ResponseBody::Stream)
+            }
             Reply::Done => self.empty(match self.route {
-                Route::ContainerResize
+                Route::ContainerArchivePut
+                | Route::ContainerResize
                 | Route::ContainerResizeByGet
                 | Route::ExecResize
                 | Route::ExecStart
-                | Route::ImageLoad => 200,
-                Route::NetworkConnect | Route::NetworkDisconnect => 200,
+                | Route::ImageLoad
+                | Route::NetworkConnect
+                | Route::NetworkDisconnect => 200,
                 Route::ImageTag => 201,
                 _ => 204,
             }),
@@ -379,6 +403,8 @@ impl Exchange {
                 framed(kind, len, out, |len| Part::Source { source, len });
             }
             (Item::Spliced { source, len, .. }, Stream::Raw { .. }) => out.push_back(Part::Source { source, len }),
+            (Item::Data(bytes), Stream::Tar) if !bytes.is_empty() => out.push_back(Part::Bytes(bytes)),
+            (Item::Spliced { source, len, .. }, Stream::Tar) if len > 0 => out.push_back(Part::Source { source, len }),
             (Item::Event(event), Stream::Events) => out.extend(self.event(&event).map(Part::Bytes)),
             (Item::Stats(stats), Stream::Stats) => out.extend(self.json_line(&stats).map(Part::Bytes)),
             (Item::Progress(progress), Stream::Progress) => out.extend(self.progress(&progress).map(Part::Bytes)),
@@ -689,8 +715,13 @@ impl Response {
 /// Bytes up to which the body of a start is not looked at where it may not have one, as in Docker.
 const SHORT_START_BODY: usize = 7;
 
+/// The header that says what a path in a container is.
+const PATH_STAT: &str = "X-Docker-Container-Path-Stat";
+
+const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
+const TAR: &str = "application/x-tar";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The error answer of `version`.
@@ -793,6 +824,27 @@ fn message(held: &mut Bytes, bytes: Bytes, out: &mut VecDeque<Part>) {
         out.push_back(Part::Bytes(frame_header(opcode, len)));
         out.push_back(Part::Bytes(bytes.slice(..len)));
     }
+}
+
+/// The value of [`PATH_STAT`].
+fn path_stat(stat: &PathStat) -> Cow<'static, str> {
+    // Its keys are names, so this does not fail.
+    Cow::Owned(base64(&serde_json::to_vec(stat).unwrap_or_default()))
+}
+
+/// Base64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at| group.get(at).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let digit = DIGITS.get((bits >> shift & 63) as usize).copied().unwrap_or(b'=');
+            text.push(char::from(if at <= group.len() { digit } else { b'=' }));
+        }
+    }
+    text
 }
 
 /// A message of v1.0: the same facts as a line of text.

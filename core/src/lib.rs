@@ -115,9 +115,10 @@ pub mod websocket;
 #[cfg(feature = "api")]
 pub use crate::{
     call::{
-        AuthCheck, Build, BuildLimits, Call, Commit, ContainerAttach, ContainerCreate, ContainerList, ContainerLogs,
-        ContainerRemove, ContextPart, EventsQuery, ExecCreate, ExecStart, ImageCached, ImageImport, ImageInsert,
-        ImageList, ImagePull, ImagePush, ImageSearch, Labels, Login, NetworkConnect, NetworkDisconnect, RegistryAuth,
+        AuthCheck, Build, BuildLimits, Call, Commit, ContainerArchivePut, ContainerAttach, ContainerCreate,
+        ContainerList, ContainerLogs, ContainerRemove, ContextPart, EventsQuery, ExecCreate, ExecStart, ImageCached,
+        ImageImport, ImageInsert, ImageList, ImagePull, ImagePush, ImageSearch, Labels, Login, NetworkConnect,
+        NetworkDisconnect, RegistryAuth,
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},

@@ -175,6 +175,11 @@ pub enum Refusal {
     ImageInUse(ImageUse),
     /// The request needs something that gantry does not do (yet). The text names it.
     NotSupported(String),
+    /// The path exists in the container and is no directory.
+    NotADirectory {
+        /// As the client wrote it.
+        path: String,
+    },
     /// Neither the request nor the image says what to run.
     NoCommand,
     /// The context has no Dockerfile.
@@ -238,6 +243,18 @@ pub enum Refusal {
     NoSuchVolume {
         /// As the client wrote it.
         name: String,
+    },
+    /// No such file or directory in the container.
+    NoSuchPath {
+        /// The container as the client named it.
+        container: String,
+        /// As the client wrote it.
+        path: String,
+    },
+    /// The container's root, or the volume, may not be written to.
+    ReadOnly {
+        /// The path as the client wrote it.
+        path: String,
     },
     /// An id prefix fits several objects.
     AmbiguousId {

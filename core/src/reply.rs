@@ -52,6 +52,9 @@ pub enum Reply {
     },
     /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause, a detached exec.
     /// Done, nothing to say: connect, disconnect, kill, start, stop, remove, resize, tag.
+    /// `HEAD /containers/{id}/archive`.
+    ContainerPath(Box<model::PathStat>),
+    /// Done, nothing to say: kill, start, stop, remove, resize, tag, unpacking an archive.
     Done,
     /// `GET /exec/{id}/json`.
     Exec(Box<model::Exec>),
@@ -112,6 +115,8 @@ pub enum Reply {
         warnings: Vec<String>,
     },
 
+    /// Opens the tar stream of `GET /containers/{id}/archive`; [`Item::Data`] follows.
+    Archive(Box<model::PathStat>),
     /// Opens the hijacked stream of `POST /containers/{id}/attach`; [`Item::Output`] follows, and input arrives as
     /// [`Event::Input`](crate::Event::Input).
     Attached {
@@ -138,6 +143,8 @@ pub enum Reply {
     ProgressStream,
     /// Opens the stream of `GET /containers/{id}/stats`; [`Item::Stats`] follows.
     StatsStream,
+    /// Opens the tar stream of an export, of a copy, or of images; [`Item::Data`] follows.
+    Tar,
 }
 
 impl Reply {
@@ -145,12 +152,14 @@ impl Reply {
     pub fn opens_stream(&self) -> bool {
         matches!(
             self,
-            Self::Attached { .. }
+            Self::Archive(_)
+                | Self::Attached { .. }
                 | Self::EventStream
                 | Self::ExecAttached { .. }
                 | Self::Logs { .. }
                 | Self::ProgressStream
                 | Self::StatsStream
+                | Self::Tar
         )
     }
 }
@@ -158,14 +167,16 @@ impl Reply {
 /// One piece of a stream that a [`Reply`] opened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
+    /// Bytes of a tar stream.
+    Data(Bytes),
     /// A container event.
     Event(Box<model::Event>),
     /// Bytes a container wrote.
     Output(StreamKind, Bytes),
-    /// Bytes a container wrote that are in a pipe, and go from there to the client unseen. Without form for a client whose bytes
-    /// are changed on their way, as TLS changes them: there is no source for it.
+    /// Bytes of a container's output or of a tar stream that are in a pipe, and go from there to the client unseen. Without
+    /// form for a client whose bytes are changed on their way, as TLS changes them: there is no source for it.
     Spliced {
-        /// Which stream they belong to.
+        /// Which stream they belong to; of no meaning in a tar.
         kind: StreamKind,
         /// The pipe, opened for this connection.
         source: SourceId,

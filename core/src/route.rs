@@ -91,11 +91,16 @@ impl Route {
                 | Self::AuthShow
                 | Self::Build
                 | Self::Commit
+                | Self::ContainerArchiveGet
+                | Self::ContainerArchivePut
+                | Self::ContainerArchiveStat
                 | Self::ContainerAttach
                 | Self::ContainerAttachWebsocket
                 | Self::ContainerChanges
+                | Self::ContainerCopy
                 | Self::ContainerCreate
                 | Self::ContainerExec
+                | Self::ContainerExport
                 | Self::ContainerInspect
                 | Self::ContainerKill
                 | Self::ContainerList
@@ -119,6 +124,8 @@ impl Route {
                 | Self::ExecStart
                 | Self::ImageCached
                 | Self::ImageCreate
+                | Self::ImageGet
+                | Self::ImageGetMany
                 | Self::ImageHistory
                 | Self::ImageInsert
                 | Self::ImageInspect

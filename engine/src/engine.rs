@@ -157,6 +157,10 @@ impl Engine {
                 call,
                 Reply::Refused(Refusal::NotSupported(unsupported.endpoint().to_owned())),
             ),
+            unsupported => port.reply(
+                call,
+                Reply::Refused(Refusal::NotSupported(unsupported.endpoint().to_owned())),
+            ),
         }
     }
 

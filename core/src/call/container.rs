@@ -4,6 +4,18 @@ use alloc::string::String;
 
 use crate::model::{ContainerConfig, Filters, HostConfig, NetworkingConfig, Timestamp};
 
+/// `PUT /containers/{id}/archive`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerArchivePut {
+    /// Container id, unambiguous id prefix, or name.
+    pub container: String,
+    /// Directory in the container to unpack into. Never empty; one that is not absolute is below the root.
+    pub path: String,
+    /// Refuse members that would put something else in the place of a directory, or a directory in the place of something
+    /// else.
+    pub no_overwrite_dir_non_dir: bool,
+}
+
 /// `POST /containers/{id}/attach`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ContainerAttach {

@@ -1,7 +1,9 @@
 //! What a create, a start, an attach, logs, a rename and an update ask for.
+//! What a create, a start, an attach, logs and the calls about paths in a container ask for.
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{is_unset, section};
@@ -26,6 +28,31 @@ pub(super) fn spell(map: &mut Map<String, Value>) {
 /// Gives the keys of an update body their proper case.
 pub(super) fn spell_update(map: &mut Map<String, Value>) {
     json::spell(map, UPDATE_KEYS);
+}
+
+/// Gives the keys of a copy body their proper case.
+pub(super) fn spell_copy(map: &mut Map<String, Value>) {
+    json::spell(map, &["Resource"]);
+}
+
+/// The path that an archive call is about.
+pub(super) fn path(query: &Query) -> Result<String, Failure> {
+    query
+        .text("path")
+        .ok_or_else(|| Refusal::BadParameter("bad parameter: 'path' cannot be empty".to_owned()).into())
+}
+
+/// The path that a copy is about.
+pub(super) fn resource(body: Map<String, Value>) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Copy {
+        #[serde(rename = "Resource", default)]
+        resource: Option<String>,
+    }
+    let copy: Copy = json::typed(body, "")?;
+    copy.resource
+        .filter(|resource| !resource.is_empty())
+        .ok_or_else(|| Refusal::BadParameter("Path cannot be empty".to_owned()).into())
 }
 
 /// The detach keys that an attach asks for.

@@ -210,6 +210,8 @@ pub(crate) struct Manner {
     pub(crate) context: ContextForm,
     /// Load tells its progress. Otherwise it says nothing until it is over.
     pub(crate) load_talks: bool,
+    /// The tar of a copy is called one, not just bytes.
+    pub(crate) copy_is_tar: bool,
     /// Each event ends with a line feed.
     pub(crate) event_lines: bool,
     /// Start reads a host configuration from its body.
@@ -236,6 +238,7 @@ impl Manner {
         progress_in_http: true,
         context: ContextForm::Archive,
         load_talks: true,
+        copy_is_tar: true,
         event_lines: true,
         start_configures: false,
         login_stored: false,

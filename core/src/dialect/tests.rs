@@ -423,6 +423,7 @@ fn failures() -> Vec<Failure> {
         Refusal::ImageInUse(ImageUse::SeveralTags { image: text() }),
         Refusal::ImageInUse(ImageUse::HasChildren { image: text() }),
         Refusal::NotSupported(text()),
+        Refusal::NotADirectory { path: text() },
         Refusal::NoCommand,
         Refusal::NoConfig,
         Refusal::NoExecCommand,
@@ -449,6 +450,11 @@ fn failures() -> Vec<Failure> {
             id: text(),
             name: text(),
         },
+        Refusal::NoSuchPath {
+            container: text(),
+            path: text(),
+        },
+        Refusal::ReadOnly { path: text() },
         Refusal::AmbiguousId { prefix: text() },
         Refusal::TagInUse {
             reference: text(),

@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Change, Effect, Source, into_host_config, why};
+use super::{Asked, Change, Effect, Manner, Source, into_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -71,6 +71,20 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsRoute],
     },
     Change {
+        bullet: 10,
+        routes: &[Route::ImageGet],
+        what: "name:tag or an id exports that image only; an id leaves out the repositories file",
+        source: Source::Documents,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
+        bullet: 11,
+        routes: &[Route::ContainerCopy],
+        what: "answer Content-Type becomes application/x-tar",
+        source: Source::Documents,
+        effects: &[Effect::Switch(copies_were_bytes)],
+    },
+    Change {
         bullet: 12,
         routes: &[Route::ContainerCreate],
         what: "example Id is the full 64 characters (12 again in v1.16)",
@@ -78,6 +92,10 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::PROSE }],
     },
 ];
+
+fn copies_were_bytes(manner: &mut Manner) {
+    manner.copy_is_tar = false;
+}
 
 /// v1.14 shows the restart policy beside the program.
 fn restart_policy(asked: &mut Asked) {

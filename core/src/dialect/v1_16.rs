@@ -38,6 +38,13 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::None { why: why::DAEMON }],
     },
     Change {
+        bullet: 5,
+        routes: &[Route::ContainerCopy],
+        what: "files inside a volume can be copied",
+        source: Source::History,
+        effects: &[Effect::None { why: why::DAEMON }],
+    },
+    Change {
         bullet: 6,
         routes: &[Route::ExecInspect],
         what: "exec state with the whole container embedded; Content-Type plain/text in the example",

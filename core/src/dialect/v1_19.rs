@@ -275,14 +275,16 @@ fn words_of_1_18(failure: &Failure, route: Route) -> Option<Words> {
         Refusal::NoSuchImage { reference } => match route {
             Route::ContainerCreate => Words::new(404, missing(reference)),
             Route::ImagePush => Words::new(404, format!("Repository does not exist: {reference}")),
-            Route::ImageHistory | Route::ImageTag => {
+            Route::ImageGet | Route::ImageGetMany | Route::ImageHistory | Route::ImageTag => {
                 Words::new(404, format!("could not find image: no such id: {reference}"))
             }
             _ => Words::new(404, format!("No such image: {reference}")),
         },
         Refusal::BadReference { reference, why } => match route {
             Route::ContainerCreate => Words::new(404, missing(reference)),
-            Route::ImageHistory => Words::new(404, format!("could not find image: no such id: {reference}")),
+            Route::ImageGet | Route::ImageGetMany | Route::ImageHistory => {
+                Words::new(404, format!("could not find image: no such id: {reference}"))
+            }
             Route::ImageInspect | Route::ImageRemove => Words::new(404, format!("No such image: {reference}")),
             _ if reference.is_empty() => Words::new(500, "Repository name can't be empty"),
             _ if *why == "invalid tag format" => Words::new(

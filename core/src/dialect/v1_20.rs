@@ -28,6 +28,15 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[Effect::AddsRoute],
     },
     Change {
+        bullet: 4,
+        routes: &[Route::ContainerCopy],
+        what: "deprecated",
+        source: Source::History,
+        effects: &[Effect::None {
+            why: "served until it is removed in v1.24",
+        }],
+    },
+    Change {
         bullet: 5,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.GroupAdd added",

@@ -230,7 +230,14 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::BadReference { reference, why } => {
             let from_deeper_down = matches!(
                 route,
-                Some(Route::Build | Route::Commit | Route::ImagePush | Route::ImageTag)
+                Some(
+                    Route::Build
+                        | Route::Commit
+                        | Route::ImageGet
+                        | Route::ImageGetMany
+                        | Route::ImagePush
+                        | Route::ImageTag
+                )
             );
             let status = if from_deeper_down { 500 } else { 400 };
             Words::new(status, bad_reference(reference, why, route))
@@ -307,6 +314,7 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
         Refusal::EmptyDockerfile { path } => Words::new(400, format!("the Dockerfile ({path}) cannot be empty")),
         Refusal::ImageInUse(usage) => Words::new(409, image_in_use(usage)),
         Refusal::NotSupported(what) => Words::new(501, format!("gantry does not support {what} yet")),
+        Refusal::NotADirectory { .. } => Words::new(400, "extraction point is not a directory"),
         Refusal::NoCommand => Words::new(400, "No command specified"),
         Refusal::NoDockerfile { path } => Words::new(500, format!("Cannot locate specified Dockerfile: {path}")),
         Refusal::NoConfig => Words::new(400, "Config cannot be empty in order to create a container"),
@@ -329,12 +337,19 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             404,
             format!("An image does not exist locally with the tag: {reference}"),
         ),
+        Refusal::NoSuchImage { reference } if matches!(route, Some(Route::ImageGet | Route::ImageGetMany)) => {
+            Words::new(404, format!("No such image: {reference}"))
+        }
         Refusal::NoSuchImage { reference } => Words::new(404, format!("No such image: {}", with_tag(reference))),
         Refusal::NotInRegistry { reference, lack, why } => Words::new(404, not_in_registry(reference, *lack, why)),
         Refusal::ReservedName { name } => Words::new(403, reserved(name)),
         Refusal::NotPaused { id, .. } => Words::new(500, format!("Container {id} is not paused")),
         Refusal::NoSuchNetwork { name } => Words::new(404, format!("network {name} not found")),
         Refusal::NoSuchVolume { name } => Words::new(404, format!("get {name}: no such volume")),
+        Refusal::NoSuchPath { container, path } => {
+            Words::new(404, format!("Could not find the file {path} in container {container}"))
+        }
+        Refusal::ReadOnly { .. } => Words::new(403, "container rootfs is marked read-only"),
         Refusal::AmbiguousId { prefix } => {
             Words::new(500, format!("Multiple IDs found with provided prefix: {prefix}"))
         }

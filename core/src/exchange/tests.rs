@@ -263,6 +263,7 @@ fn differences(minor: usize, case: &Value) -> Vec<String> {
     }
     match text("kind").expect("kind") {
         "empty" if !bytes.is_empty() => found.push(format!("body: none is {bytes:?}")),
+        "tar" if bytes != b"headerdata" => found.push(format!("body: {bytes:?}")),
         "text" if Some(&*bytes) != text("reply").map(str::as_bytes) => found.push(format!("body: {bytes:?}")),
         "json" => match serde_json::from_slice(&bytes) {
             Ok(answered) => found.extend(missing(&case["reply"], &answered)),
@@ -383,7 +384,7 @@ fn the_documented_exchanges() {
             }
         }
     }
-    assert_eq!(count, 800);
+    assert_eq!(count, 875);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let unused: Vec<_> = allowed
         .iter()

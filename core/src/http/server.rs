@@ -179,6 +179,8 @@ impl Server {
             AnswerBody::Hijack => Framing::Hijacked,
             AnswerBody::Switch => Framing::Switched,
             _ if is_bodiless(answer.status) => Framing::None,
+            // The length would be that of the answer to GET.
+            AnswerBody::None if self.exchange.is_head => Framing::None,
             AnswerBody::None => Framing::Length(0),
             AnswerBody::Full(body) => Framing::Length(body.len()),
             AnswerBody::Stream if is_http11 => Framing::Chunked,

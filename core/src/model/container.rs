@@ -509,6 +509,23 @@ pub struct NetworkModeOnly {
     pub network_mode: String,
 }
 
+/// What a path in a container is, as the header `X-Docker-Container-Path-Stat` tells it: this as JSON, in Base64
+/// (RFC 4648, section 4).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PathStat {
+    /// Its last name; `/` for the root.
+    pub name: String,
+    /// Bytes.
+    pub size: i64,
+    /// Permission bits, and what it is in the bits of Go's `os.FileMode`: 1 << 31 is a directory, 1 << 27 a symbolic link.
+    pub mode: u32,
+    /// Time of last modification.
+    pub mtime: Timestamp,
+    /// Where a symbolic link leads in the container; empty for everything else.
+    pub link_target: String,
+}
+
 /// A port of a list entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -20,8 +20,8 @@ mod volume;
 pub use self::{
     container::{
         BlkioWeight, Container, ContainerConfig, ContainerState, ContainerSummary, DeviceMapping, Empty, FileChange,
-        FileChangeKind, HealthConfig, HostConfig, LogConfig, MountPoint, NetworkModeOnly, PortSummary, ProcessList,
-        RestartPolicy, ThrottleRate, Ulimit, UnknownFileChange, UpdateConfig,
+        FileChangeKind, HealthConfig, HostConfig, LogConfig, MountPoint, NetworkModeOnly, PathStat, PortSummary,
+        ProcessList, RestartPolicy, ThrottleRate, Ulimit, UnknownFileChange, UpdateConfig,
     },
     event::{Actor, Event, Progress, ProgressDetail},
     exec::{Exec, ExecConfig, ExecProcess},

@@ -18,12 +18,18 @@ pub(crate) fn reply(call: &Call) -> Reply {
         Call::Commit(_) => Reply::Committed {
             id: "sha256:596069db4bf5596069db4bf5596069db4bf5596069db4bf5596069db4bf5596f".to_owned(),
         },
+        Call::ContainerArchiveGet { .. } => Reply::Archive(from_value(script("path")).expect("path")),
+        Call::ContainerArchiveStat { .. } => Reply::ContainerPath(from_value(script("path")).expect("path")),
         Call::ContainerAttach(_) => Reply::Attached { tty: false },
         Call::ContainerChanges { .. } => Reply::ContainerChanges(from_value(script("changes")).expect("changes")),
         Call::ContainerCreate(_) => Reply::ContainerCreated {
             id: "e90e34656806e90e34656806e90e34656806e90e34656806e90e34656806e90e".to_owned(),
             warnings: Vec::new(),
         },
+        Call::ContainerCopy { .. }
+        | Call::ContainerExport { .. }
+        | Call::ImageGet { .. }
+        | Call::ImageGetMany { .. } => Reply::Tar,
         Call::ContainerInspect { size, .. } => {
             let mut container: Box<model::Container> = from_value(script("container")).expect("container");
             container.size_rw = size.then_some(12_288);
@@ -89,7 +95,8 @@ pub(crate) fn reply(call: &Call) -> Reply {
             volumes: from_value(script("volumes")).expect("volumes"),
             warnings: vec!["driver nosuch did not answer".to_owned()],
         },
-        Call::ContainerKill { .. }
+        Call::ContainerArchivePut(_)
+        | Call::ContainerKill { .. }
         | Call::ContainerPause { .. }
         | Call::ContainerRemove(_)
         | Call::ContainerRename { .. }
@@ -120,6 +127,14 @@ pub(crate) fn items(call: &Call) -> Vec<Item> {
             progress(json!({"stream": "Step 1/5...\n"})),
             progress(json!({"stream": "..."})),
             progress(json!({"error": "Error...", "errorCode": 123})),
+        ],
+        Call::ContainerArchiveGet { .. }
+        | Call::ContainerCopy { .. }
+        | Call::ContainerExport { .. }
+        | Call::ImageGet { .. }
+        | Call::ImageGetMany { .. } => vec![
+            Item::Data(Bytes::from_static(b"header")),
+            Item::Data(Bytes::from_static(b"data")),
         ],
         Call::Events(_) => {
             let events: Vec<model::Event> = from_value(script("events")).expect("events");

@@ -275,3 +275,38 @@ fn head_and_no_content_have_no_body() {
     scenario.receive(PING);
     assert_eq!(scenario.statuses(), [200]);
 }
+
+#[test]
+fn a_head_answer_without_body_tells_no_length() {
+    let mut scenario = Scenario::new(passive);
+    scenario.receive("HEAD /v1.24/containers/c/archive?path=/ HTTP/1.1\r\n\r\n");
+    let text = scenario
+        .respond(FIRST, Reply::ContainerPath(Box::default()))
+        .take_text();
+    assert!(
+        text.starts_with("HTTP/1.1 200 ") && !text.contains("Content-Length") && text.ends_with("\r\n\r\n"),
+        "{text}"
+    );
+    assert!(!scenario.is_shut, "the connection persists");
+}
+
+#[test]
+fn a_tar_that_breaks_off_has_no_last_chunk() {
+    let mut scenario = Scenario::new(passive);
+    scenario.receive("GET /v1.24/containers/c/export HTTP/1.1\r\n\r\n");
+    let head = scenario.respond(FIRST, Reply::Tar).take_text();
+    assert!(head.contains("Transfer-Encoding: chunked\r\n"), "{head}");
+    scenario
+        .connection
+        .send(FIRST, Item::Data("half a file".into()))
+        .unwrap();
+    let (kind, source) = (gantry_core::framing::StreamKind::Stdout, super::scenario::PIPE);
+    scenario
+        .connection
+        .send(FIRST, Item::Spliced { kind, source, len: 3 })
+        .unwrap();
+    assert_eq!(scenario.drive().take_text(), "b\r\nhalf a file\r\n3\r\n~~~\r\n");
+    scenario.connection.abort(FIRST);
+    assert_eq!((scenario.drive().take_text().as_str(), scenario.is_shut), ("", false));
+    assert!(scenario.is_closed);
+}

@@ -27,7 +27,7 @@ fn every_exchange_is_the_same_over_every_socket_and_cut() {
 #[test]
 fn the_documented_exchanges_are_answered() {
     let all = documented_exchanges();
-    assert_eq!(all.len(), 800);
+    assert_eq!(all.len(), 875);
     for exchange in all {
         let outcome = in_memory(&exchange);
         assert!(outcome.sent.starts_with(b"HTTP/1.1 "), "{}", exchange.name);

@@ -39,7 +39,7 @@ fn refused_requests() {
         let form = if is_old { PLAIN } else { "application/json" };
         assert_eq!(content_type(&response), Some(form), "{name}: {target}");
     }
-    assert_eq!(count, 173);
+    assert_eq!(count, 186);
 }
 
 #[test]
@@ -266,6 +266,11 @@ fn refusals_are_worded_as_in_their_time() {
         lack,
         why: "W".to_owned(),
     };
+    let no_path = || Refusal::NoSuchPath {
+        container: name(),
+        path: "/p".to_owned(),
+    };
+    let copy = "POST /containers/N/copy";
     let create = "POST /containers/create";
     let (pull, push) = ("POST /images/create?fromImage=x", "POST /images/x/push");
     let is_paused = || Refusal::ContainerPaused { id: id(), name: name() };
@@ -279,6 +284,7 @@ fn refusals_are_worded_as_in_their_time() {
     let restart = "POST /containers/N/restart";
     let top = "GET /containers/N/top";
     let kill = "POST /containers/N/kill";
+    let put = "PUT /containers/N/archive?path=/p";
     let rows: Vec<(&str, &str, Refusal, u16, String)> = vec![
         ("1.18", "GET /containers/N/json", missing(), 404, "no such id: N".into()),
         ("1.19", "GET /containers/N/json", missing(), 404, "No such container: N".into()),
@@ -323,6 +329,26 @@ fn refusals_are_worded_as_in_their_time() {
         ("1.18", "GET /images/x/history", no_image("x"), 404, "could not find image: no such id: x".into()),
         ("1.22", "GET /images/x/history", no_image("x"), 404, "no such id: x".into()),
         ("1.23", "GET /images/x/history", no_image("x"), 404, "No such image: x:latest".into()),
+        ("1.18", "GET /images/x/get", no_image("x"), 404, "could not find image: no such id: x".into()),
+        ("1.15", "GET /images/get?names=x", no_image("x"), 404, "could not find image: no such id: x".into()),
+        ("1.19", "GET /images/x/get", no_image("x"), 404, "No such image: x".into()),
+        ("1.24", "GET /images/get?names=x", no_image("x"), 404, "No such image: x".into()),
+        ("1.18", "GET /images/B/get",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 404,
+         "could not find image: no such id: B".into()),
+        ("1.24", "GET /images/B/get",
+         Refusal::BadReference { reference: "B".into(), why: "repository name must be lowercase" }, 500,
+         "invalid reference format: repository name must be lowercase".into()),
+        ("1.18", "GET /containers/N/export", missing(), 404, "no such id: N".into()),
+        ("1.24", "GET /containers/N/export", missing(), 404, "No such container: N".into()),
+        ("1.4", copy, no_path(), 500, "Could not find the file /p in container N".into()),
+        ("1.22", copy, no_path(), 500, "Could not find the file /p in container N".into()),
+        ("1.23", copy, no_path(), 404, "Could not find the file /p in container N".into()),
+        ("1.20", "GET /containers/N/archive?path=/p", no_path(), 404, "Could not find the file /p in container N".into()),
+        ("1.22", put, Refusal::NotADirectory { path: "/p".into() }, 400, "extraction point is not a directory".into()),
+        ("1.24", put, Refusal::NotADirectory { path: "/p".into() }, 400, "extraction point is not a directory".into()),
+        ("1.22", put, Refusal::ReadOnly { path: "/p".into() }, 403, "container rootfs is marked read-only".into()),
+        ("1.24", put, Refusal::ReadOnly { path: "/p".into() }, 403, "container rootfs is marked read-only".into()),
         ("1.18", "DELETE /images/x", no_image("x"), 404, "No such image: x".into()),
         ("1.19", "DELETE /images/x", no_image("x"), 404, "No such image: x:latest".into()),
         ("1.18", create, name_in_use(), 409,

@@ -55,6 +55,9 @@ fn statuses() {
         ("DELETE", "/v1.21/volumes/x", 204),
         ("DELETE", "/v1.24/volumes/x", 204),
         ("GET", "/v1.24/volumes/x", 200),
+        ("PUT", "/v1.20/containers/x/archive?path=/", 200),
+        ("PUT", "/v1.24/containers/x/archive?path=/", 200),
+        ("HEAD", "/v1.24/containers/x/archive?path=/", 200),
     ];
     for (method, target, status) in rows {
         assert_eq!(exchange(method, target).0.status, status, "{method} {target}");
@@ -538,6 +541,78 @@ fn spliced_output_gets_the_same_headers_and_no_bytes() {
         };
         exchange.item(item, &mut out);
         assert_eq!(Vec::from(out), expected, "{version} {tty} {len}");
+    }
+}
+
+#[test]
+fn tars_are_bytes_as_they_are() {
+    let rows = [
+        ("POST", "/v1.4/containers/x/copy", "application/octet-stream"),
+        ("POST", "/v1.14/containers/x/copy", "application/octet-stream"),
+        ("POST", "/v1.15/containers/x/copy", "application/x-tar"),
+        ("POST", "/v1.23/containers/x/copy", "application/x-tar"),
+        ("GET", "/v1.24/containers/x/archive?path=/", "application/x-tar"),
+        ("GET", "/v1.0/containers/x/export", "application/octet-stream"),
+        ("GET", "/v1.24/containers/x/export", "application/octet-stream"),
+        ("GET", "/v1.7/images/x/get", "application/x-tar"),
+        ("GET", "/v1.24/images/get?names=x", "application/x-tar"),
+    ];
+    let resource = br#"{"Resource":"/a"}"#;
+    for (method, target, expected) in rows {
+        let mut exchange = begin(method, target, Some("application/json")).expect(target);
+        let call = exchange.call(resource).expect(target);
+        let (response, bytes) = answer(&mut exchange, &call);
+        assert_eq!(
+            (response.status, &response.body),
+            (200, &ResponseBody::Stream),
+            "{target}"
+        );
+        assert_eq!(content_type(&response), Some(expected), "{target}");
+        assert_eq!(bytes, b"headerdata", "{target}");
+        let mut out = VecDeque::new();
+        let source = SourceId(4);
+        for item in [
+            Item::Data(Bytes::new()),
+            Item::Spliced {
+                kind: StreamKind::Stdout,
+                source,
+                len: 0,
+            },
+            Item::Output(StreamKind::Stdout, Bytes::from_static(b"x")),
+            Item::Spliced {
+                kind: StreamKind::Stdout,
+                source,
+                len: 7,
+            },
+        ] {
+            exchange.item(item, &mut out);
+        }
+        assert_eq!(Vec::from(out), [Part::Source { source, len: 7 }], "{target}");
+    }
+}
+
+#[test]
+fn paths_are_told_in_a_header() {
+    // The documents' own.
+    let expected = "eyJuYW1lIjoicm9vdCIsInNpemUiOjQwOTYsIm1vZGUiOjIxNDc0ODQwOTYsIm10aW1lIjoiMjAxNC0wMi0yN1QyMDo1MToyM1oiLCJsaW5rVGFyZ2V0IjoiIn0=";
+    for (method, body) in [("GET", "headerdata"), ("HEAD", "")] {
+        for version in ["1.20", "1.24"] {
+            let (response, got) = exchange(method, &format!("/v{version}/containers/x/archive?path=/root"));
+            let header = ("X-Docker-Container-Path-Stat", expected.into());
+            assert!(response.headers.contains(&header), "{method} {version}: {response:?}");
+            assert_eq!(got, body, "{method} {version}");
+        }
+    }
+    let rows = [
+        ("", ""),
+        ("f", "Zg=="),
+        ("fo", "Zm8="),
+        ("foo", "Zm9v"),
+        ("foob", "Zm9vYg=="),
+        ("~~~???", "fn5+Pz8/"),
+    ];
+    for (bytes, expected) in rows {
+        assert_eq!(base64(bytes.as_bytes()), expected, "{bytes}");
     }
 }
 

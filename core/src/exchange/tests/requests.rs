@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{super::*, answer, begin, begin_with, call};
 use crate::{
-    ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart, ImageImport, ImageList,
-    ImagePull, NetworkConnect, NetworkDisconnect, RegistryAuth, decode::Body, model,
+    ContainerArchivePut, ContainerAttach, ContainerCreate, ContainerLogs, ContainerRemove, ExecCreate, ExecStart,
+    ImageImport, ImageList, ImagePull, NetworkConnect, NetworkDisconnect, RegistryAuth, decode::Body, model,
 };
 
 #[test]
@@ -281,7 +281,107 @@ fn requests_become_calls() {
         exec: "x".into(),
         container,
     };
+    let put = |path: &str, no_overwrite_dir_non_dir| {
+        Call::ContainerArchivePut(ContainerArchivePut {
+            container: "x".into(),
+            path: path.into(),
+            no_overwrite_dir_non_dir,
+        })
+    };
+    let copy = |resource: &str| Call::ContainerCopy {
+        container: "x".into(),
+        resource: resource.into(),
+    };
+    let get_many = |images: &[&str]| Call::ImageGetMany {
+        images: images.iter().copied().map(ToOwned::to_owned).collect(),
+    };
     let rows = [
+        (
+            "archive",
+            "GET",
+            "/v1.20/containers/x/archive?path=a%20b/",
+            "",
+            Call::ContainerArchiveGet {
+                container: "x".into(),
+                path: "a b/".into(),
+            },
+        ),
+        (
+            "archive: what it is",
+            "HEAD",
+            "/v1.24/containers/x/archive?path=/",
+            "",
+            Call::ContainerArchiveStat {
+                container: "x".into(),
+                path: "/".into(),
+            },
+        ),
+        (
+            "archive: unpack",
+            "PUT",
+            "/v1.24/containers/x/archive?path=/d",
+            "",
+            put("/d", false),
+        ),
+        (
+            "archive: unpack, 1",
+            "PUT",
+            "/v1.22/containers/x/archive?noOverwriteDirNonDir=1&path=d",
+            "",
+            put("d", true),
+        ),
+        (
+            "archive: unpack, True",
+            "PUT",
+            "/v1.20/containers/x/archive?path=/d&noOverwriteDirNonDir=True",
+            "",
+            put("/d", true),
+        ),
+        (
+            "archive: unpack, false",
+            "PUT",
+            "/v1.20/containers/x/archive?path=/d&noOverwriteDirNonDir=false",
+            "",
+            put("/d", false),
+        ),
+        (
+            "copy",
+            "POST",
+            "/v1.4/containers/x/copy",
+            r#"{"Resource":"a"}"#,
+            copy("a"),
+        ),
+        (
+            "copy: other case, more keys",
+            "POST",
+            "/v1.23/containers/x/copy",
+            r#"{"HostPath":"/h","resource":"/b"}"#,
+            copy("/b"),
+        ),
+        (
+            "export",
+            "GET",
+            "/v1.0/containers/x/export",
+            "",
+            Call::ContainerExport { container: "x".into() },
+        ),
+        (
+            "image: a name with slashes",
+            "GET",
+            "/v1.7/images/h:1/a/get/get",
+            "",
+            Call::ImageGet {
+                image: "h:1/a/get".into(),
+            },
+        ),
+        (
+            "images: several",
+            "GET",
+            "/v1.15/images/get?names=a%3Ab&names=c,d",
+            "",
+            get_many(&["a:b", "c,d"]),
+        ),
+        ("images: none", "GET", "/v1.24/images/get", "", get_many(&[])),
         ("no version", "GET", "/info", "", Call::Info),
         ("old version", "GET", "/v1.000000/info", "", Call::Info),
         ("ping at every version", "GET", "/v1.0/_ping", "", Call::Ping),
@@ -1011,6 +1111,12 @@ fn bodies_are_used() {
         ("GET", "/containers/x/stats", Body::None),
         ("POST", "/build", Body::Stream),
         ("POST", "/commit?container=x", Body::Optional),
+        ("GET", "/containers/x/archive?path=/", Body::None),
+        ("HEAD", "/containers/x/archive?path=/", Body::None),
+        ("PUT", "/containers/x/archive?path=/", Body::Stream),
+        ("POST", "/v1.23/containers/x/copy", Body::Required),
+        ("GET", "/containers/x/export", Body::None),
+        ("GET", "/images/get?names=x", Body::None),
         ("POST", "/containers/create", Body::Required),
         ("POST", "/containers/x/start", Body::Optional),
         ("POST", "/networks/create", Body::Required),

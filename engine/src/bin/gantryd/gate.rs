@@ -123,7 +123,7 @@ impl Command {
 /// What counts against [`OUTPUT_WINDOW`].
 pub(crate) fn weight(item: &Item) -> usize {
     match item {
-        Item::Output(_, bytes) => bytes.len(),
+        Item::Data(bytes) | Item::Output(_, bytes) => bytes.len(),
         Item::Spliced { len, .. } => *len,
         _ => ITEM_BYTES,
     }
