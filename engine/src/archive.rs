@@ -6,16 +6,23 @@
 //!
 //! ```text
 //!   body -> Decoder (gzip, zstd, bzip2, xz, none) -> DigestReader (sha256) -> Members -> unpack_layer -> files
+//!                                                                                             '-> Recorder -> skeleton
+//!   files -> pack_tree -> Sink
+//!   files, skeleton -----> Sink
 //! ```
 //!
 //! No decompressor is ever executed; all are linked in.
 
 mod compression;
 mod digest;
+mod encode;
 mod error;
 mod header;
 mod members;
+mod pack;
 mod pax;
+mod sink;
+mod skeleton;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -26,6 +33,13 @@ pub use self::{
     error::ArchiveError,
     members::{Kind, Member, MemberData, Members, Mtime, PEEK_MAX},
     unpack::{Limits, Unpacked, unpack_layer},
+};
+pub(crate) use self::{
+    encode::header,
+    pack::{finish, pack_member, pack_tree},
+    sink::Sink,
+    skeleton::{Piece, Recorder, Skeleton},
+    unpack::unpack_and_record,
 };
 
 /// Whether `start`, the first [`PEEK_MAX`] bytes of something, begin a tar stream, compressed or not. Nothing at all is

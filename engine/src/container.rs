@@ -5,6 +5,7 @@ mod boot;
 mod configure;
 mod create;
 mod end;
+mod export;
 mod list;
 pub(crate) mod log_file;
 mod log_watch;

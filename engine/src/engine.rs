@@ -18,6 +18,7 @@ use gantry_core::{
 
 use crate::{
     container::{Containers, Follower, LogWatch, Record, Stored},
+    download::Download,
     event::{self, Events},
     image_calls::Transfer,
     message::{Ended, ImageEvent, Message, News, Outcome},
@@ -34,10 +35,13 @@ pub struct Engine {
     jobs: Workers,
     /// Jobs that wait for a client's bytes.
     transfer_jobs: Workers,
+    /// Jobs that wait for a client to read.
+    download_jobs: Workers,
     pub(crate) containers: Containers,
     pub(crate) events: Events,
     event_followers: HashMap<CallId, EventsQuery>,
     pub(crate) transfers: HashMap<CallId, Transfer>,
+    pub(crate) downloads: HashMap<CallId, Download>,
     /// Attach and logs streams.
     pub(crate) followers: HashMap<CallId, Follower>,
     pub(crate) pipes: HashMap<PipeId, PipeUse>,
@@ -65,6 +69,8 @@ pub(crate) enum PipeUse {
     Stdin { container: String },
     /// Live output on its way to a client.
     Output { call: CallId },
+    /// A tar stream on its way to a client.
+    Tar { call: CallId },
     /// Changes of followed logs.
     LogWatch,
 }
@@ -91,10 +97,12 @@ impl Engine {
             post: Arc::new(move |news| post(Message(news))),
             jobs: Workers::new("gantry-job", JOB_THREADS_MAX),
             transfer_jobs: Workers::new("gantry-transfer", TRANSFER_THREADS_MAX),
+            download_jobs: Workers::new("gantry-download", DOWNLOAD_THREADS_MAX),
             containers: Containers::default(),
             events: Events::default(),
             event_followers: HashMap::new(),
             transfers: HashMap::new(),
+            downloads: HashMap::new(),
             followers: HashMap::new(),
             pipes: HashMap::new(),
             timers: HashMap::new(),
@@ -114,6 +122,7 @@ impl Engine {
         match request {
             Call::ContainerAttach(request) => self.container_attach(port, call, request),
             Call::ContainerCreate(request) => self.container_create(port, call, request),
+            Call::ContainerExport { container } => self.container_export(port, call, container),
             Call::ContainerInspect { container, size } => self.container_inspect(port, call, &container, size),
             Call::ContainerKill { container, signal } => self.container_kill(port, call, container, signal),
             Call::ContainerList(query) => self.container_list(port, call, &query),
@@ -130,6 +139,8 @@ impl Engine {
             Call::ContainerStop { container, grace_secs } => self.container_stop(port, call, container, grace_secs),
             Call::ContainerWait { container } => self.container_wait(port, call, &container),
             Call::Events(query) => self.events_open(port, call, query),
+            Call::ImageGet { image } => self.image_get(port, call, &[image]),
+            Call::ImageGetMany { images } => self.image_get(port, call, &images),
             Call::ImageImport(request) => self.image_import(port, call, request),
             Call::ImagePull(ImagePull { repository, tag, .. }) => {
                 let name = if tag.is_empty() {
@@ -153,10 +164,6 @@ impl Engine {
             Call::Info => port.reply(call, Reply::Info(Box::new(self.info()))),
             Call::Ping => port.reply(call, Reply::Pong),
             Call::Version => port.reply(call, Reply::Version(Box::new(self.shared.version()))),
-            unsupported => port.reply(
-                call,
-                Reply::Refused(Refusal::NotSupported(unsupported.endpoint().to_owned())),
-            ),
             unsupported => port.reply(
                 call,
                 Reply::Refused(Refusal::NotSupported(unsupported.endpoint().to_owned())),
@@ -196,6 +203,7 @@ impl Engine {
     /// The client of a call is gone.
     pub fn aborted(&mut self, port: &mut dyn Port, call: CallId) {
         self.transfer_aborted(call);
+        self.download_aborted(port, call);
         self.event_followers.remove(&call);
         self.follower_gone(port, call);
         if !self.containers.forget_caller(call) && self.held.iter().any(|(held, _)| *held == call) {
@@ -206,6 +214,7 @@ impl Engine {
     /// A client whose queue was full has room again.
     pub fn writable(&mut self, port: &mut dyn Port, call: CallId) {
         self.follower_writable(port, call);
+        self.download_writable(port, call);
     }
 
     /// Bytes came out of a pipe.
@@ -213,6 +222,7 @@ impl Engine {
         match self.pipes.get(&pipe).cloned() {
             Some(PipeUse::Keeper { container }) => self.keeper_said(port, &container, bytes),
             Some(PipeUse::Output { call }) => self.live_output(port, call, bytes),
+            Some(PipeUse::Tar { call }) => self.tar_read(port, call, bytes),
             Some(PipeUse::LogWatch) => self.logs_changed(bytes),
             // A terminal's or pipe's own output goes through the keeper.
             Some(PipeUse::Stdin { .. }) | None => {}
@@ -232,6 +242,7 @@ impl Engine {
             Some(PipeUse::Keeper { container }) => self.keeper_gone(&container),
             Some(PipeUse::Stdin { container }) => self.stdin_closed(port, &container),
             Some(PipeUse::Output { call }) => self.live_output_ended(port, call),
+            Some(PipeUse::Tar { call }) => self.tar_read_ended(port, call),
             Some(PipeUse::LogWatch) => log::error!("the watch on logs ended; followers will see no more output"),
             None => {}
         }
@@ -254,11 +265,7 @@ impl Engine {
                 for ImageEvent { action, id, name } in outcome.events {
                     self.event(port, "image", action, event::actor(&id, [("name", name)]));
                 }
-                if self.transfers.contains_key(&call) {
-                    self.transfer_ended(port, call, outcome.reply);
-                } else {
-                    port.reply(call, outcome.reply);
-                }
+                self.answered(port, call, outcome.reply);
                 self.work_ended(port, ended);
             }
             News::Created { call, record, result } => self.created(port, call, record, result),
@@ -267,23 +274,31 @@ impl Engine {
             News::Removed { call, id, result } => self.removed(port, call, &id, result),
             News::Found { id, stored } => self.found(port, &id, stored),
             News::LogRead { call, result } => self.log_read(port, call, result),
+            News::TarWritten { call, len } => self.tar_written(port, call, len),
             News::UploadRoom { call } => port.pause_input(call, false),
             News::Progress { call, progress } => self.transfer_progress(port, call, progress),
             News::Panicked { call, container, ended } => {
                 log::error!("a job panicked (call {call:?}, container {container:?})");
                 if let Some(call) = call {
                     let reply = Reply::Refused(Refusal::Internal("internal error: see the daemon's log".to_owned()));
-                    if self.transfers.contains_key(&call) {
-                        self.transfer_ended(port, call, reply);
-                    } else {
-                        port.reply(call, reply);
-                    }
+                    self.answered(port, call, reply);
                 }
                 if let Some(id) = container {
                     self.operation_failed(port, &id);
                 }
                 self.work_ended(port, ended);
             }
+        }
+    }
+
+    /// A job's result: the answer, or the end of a stream.
+    fn answered(&mut self, port: &mut dyn Port, call: CallId, reply: Reply) {
+        if self.transfers.contains_key(&call) {
+            self.transfer_ended(port, call, reply);
+        } else if self.downloads.contains_key(&call) {
+            self.download_ended(port, call, reply);
+        } else {
+            port.reply(call, reply);
         }
     }
 
@@ -319,6 +334,15 @@ impl Engine {
         work: impl FnOnce(&Shared) -> Result<Outcome, Refusal> + Send + 'static,
     ) {
         self.answer_from(&self.transfer_jobs, call, Ended::Nothing, work);
+    }
+
+    /// As [`defer`](Self::defer), for jobs that write a tar stream.
+    pub(crate) fn download(
+        &self,
+        call: CallId,
+        work: impl FnOnce(&Shared) -> Result<Outcome, Refusal> + Send + 'static,
+    ) {
+        self.answer_from(&self.download_jobs, call, Ended::Nothing, work);
     }
 
     fn answer_from(
@@ -452,3 +476,5 @@ impl Engine {
 const JOB_THREADS_MAX: usize = 16;
 /// Uploads read at the same time; more wait for their turn.
 const TRANSFER_THREADS_MAX: usize = 16;
+/// Tar streams written at the same time.
+const DOWNLOAD_THREADS_MAX: usize = 16;

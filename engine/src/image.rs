@@ -24,6 +24,7 @@ mod list;
 mod load;
 mod pattern;
 mod remove;
+mod save;
 #[cfg(test)]
 pub(crate) mod scratch;
 #[cfg(test)]

@@ -107,6 +107,29 @@ impl Engine {
         });
     }
 
+    pub(crate) fn image_get(&mut self, port: &mut dyn Port, call: CallId, names: &[String]) {
+        let saving = match self.shared.images.saving(names) {
+            Ok(saving) => saving,
+            Err(error) => return port.reply(call, refused(Err(error))),
+        };
+        let mut pipe = match self.open_download(port, call, None) {
+            Ok(pipe) => pipe,
+            Err(refusal) => return port.reply(call, Reply::Refused(refusal)),
+        };
+        self.download(call, move |shared| {
+            shared.images.save(&saving, &mut pipe)?;
+            let event = |id: String| ImageEvent {
+                action: "save",
+                name: id.clone(),
+                id,
+            };
+            Ok(Outcome {
+                reply: Reply::Tar,
+                events: saving.ids().into_iter().map(event).collect(),
+            })
+        });
+    }
+
     pub(crate) fn image_import(&mut self, port: &mut dyn Port, call: CallId, request: ImageImport) {
         if request.source != "-" {
             let what = format!("import from {} (only from the request body, fromSrc=-)", request.source);

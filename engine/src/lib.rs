@@ -28,6 +28,7 @@ mod clock;
 mod config;
 mod container;
 mod disk;
+mod download;
 mod engine;
 mod event;
 pub mod image;

@@ -44,6 +44,8 @@ pub(crate) enum News {
         call: CallId,
         result: Result<log_file::Piece, String>,
     },
+    /// So many bytes of a tar stream have been put into its pipe.
+    TarWritten { call: CallId, len: usize },
     /// The reader of an upload has room again.
     UploadRoom { call: CallId },
     /// A long job says how far it is.

@@ -1,6 +1,6 @@
 //! Events and progress messages.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{boxed::Box, collections::BTreeMap, string::String};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +66,7 @@ pub struct Progress {
     pub id: Option<String>,
     /// What a push has made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aux: Option<Pushed>,
+    pub aux: Option<Box<Pushed>>,
     /// The work failed; this is the last message. `errorDetail` is made from it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

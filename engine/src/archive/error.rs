@@ -35,6 +35,8 @@ pub enum ArchiveError {
     },
     /// The stream could not be read or decompressed.
     Read(io::Error),
+    /// What is kept of the stream beside its files could not be written.
+    Record(io::Error),
     /// The host refused a step.
     Host {
         /// The step.
@@ -51,7 +53,7 @@ impl ArchiveError {
     pub fn is_clients(&self) -> bool {
         match self {
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::TooMuch { .. } | Self::Read(_) => true,
-            Self::DiskReserve { .. } | Self::Host { .. } => false,
+            Self::DiskReserve { .. } | Self::Host { .. } | Self::Record(_) => false,
         }
     }
 }
@@ -65,6 +67,7 @@ impl fmt::Display for ArchiveError {
             Self::TooMuch { what, max } => write!(f, "archive refused: more than {max} {what}"),
             Self::DiskReserve { reserve } => write!(f, "no space left: {reserve} bytes of the disk are kept free"),
             Self::Read(error) => write!(f, "archive could not be read: {error}"),
+            Self::Record(error) => write!(f, "the headers of the archive could not be kept: {error}"),
             Self::Host { step, member, errno } => write!(f, "{step} failed: {member}: {}", errno.desc()),
         }
     }
@@ -73,7 +76,7 @@ impl fmt::Display for ArchiveError {
 impl std::error::Error for ArchiveError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Read(error) => Some(error),
+            Self::Read(error) | Self::Record(error) => Some(error),
             Self::Host { errno, .. } => Some(errno),
             Self::Malformed { .. } | Self::Unsupported { .. } | Self::TooMuch { .. } | Self::DiskReserve { .. } => None,
         }

@@ -16,7 +16,7 @@ use super::{
 /// Most bytes of extended headers and long names for one member.
 const META_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a path or of a link's target: the kernel's own `PATH_MAX`, its NUL included.
-const PATH_BYTES_MAX: usize = 4096;
+pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// Most bytes of one name in a path (`NAME_MAX`).
 const NAME_BYTES_MAX: usize = 255;
 /// Most names in a path.
@@ -102,6 +102,8 @@ pub struct Members<R> {
     data_left: u64,
     /// Zeros behind the data up to the next block.
     padding: usize,
+    /// Zeros at the end of the stream, the first block excepted.
+    zeros: u64,
     last: String,
     ended: bool,
 }
@@ -115,7 +117,9 @@ impl<R: Read> Members<R> {
                 buf: vec![0; WINDOW].into_boxed_slice(),
                 start: 0,
                 end: 0,
+                kept: None,
             },
+            zeros: 0,
             data_left: 0,
             padding: 0,
             last: String::new(),
@@ -181,6 +185,18 @@ impl<R: Read> Members<R> {
                 _ => return self.member(&header, meta).map(Some),
             }
         }
+    }
+
+    /// From now on, keeps what is not data of files for [`take_kept`](Self::take_kept).
+    pub(crate) fn keep(&mut self) {
+        self.window.kept = Some(Vec::new());
+    }
+
+    /// The bytes between the data of the last file and what comes next: padding and headers. Of the zeros that end the
+    /// stream only the first block is among them; the second value is how many more there are.
+    pub(crate) fn take_kept(&mut self) -> (Vec<u8>, u64) {
+        let kept = self.window.kept.as_mut().map(std::mem::take);
+        (kept.unwrap_or_default(), std::mem::take(&mut self.zeros))
     }
 
     /// The next bytes of the current file's data; empty at its end. Not consumed until [`consume`](Self::consume).
@@ -365,7 +381,7 @@ impl<R: Read> Members<R> {
                 return Ok(());
             }
             let now = left.min(self.window.bytes().len());
-            self.window.start += now;
+            self.window.pass(now);
             left -= now;
         }
         Ok(())
@@ -382,6 +398,7 @@ impl<R: Read> Members<R> {
                 bytes.len()
             };
             self.window.start += len;
+            self.zeros += len as u64;
             if self.window.fill().map_err(ArchiveError::Read)? == 0 {
                 return self.end();
             }
@@ -453,9 +470,20 @@ struct Window<R> {
     buf: Box<[u8]>,
     start: usize,
     end: usize,
+    /// What was consumed and is no data of a file, if that is wanted.
+    kept: Option<Vec<u8>>,
 }
 
 impl<R: Read> Window<R> {
+    /// Consumes bytes that are no data of a file.
+    fn pass(&mut self, len: usize) {
+        let passed = &self.buf[self.start..self.start + len];
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(passed);
+        }
+        self.start += len;
+    }
+
     fn is_empty(&self) -> bool {
         self.start == self.end
     }
@@ -492,7 +520,7 @@ impl<R: Read> Window<R> {
             }
         }
         let block = self.bytes()[..BLOCK].try_into().expect("a block was read");
-        self.start += BLOCK;
+        self.pass(BLOCK);
         Ok(Some(block))
     }
 
@@ -504,7 +532,7 @@ impl<R: Read> Window<R> {
             let len = out.len().min(self.end - self.start);
             let (now, later) = out.split_at_mut(len);
             now.copy_from_slice(&self.bytes()[..len]);
-            self.start += len;
+            self.pass(len);
             out = later;
         }
         Ok(())

@@ -31,6 +31,7 @@ use super::{
     digest::{Digest, DigestReader},
     error::{ArchiveError, shown},
     members::{Kind, Member, Members, Mtime},
+    skeleton::Recorder,
 };
 use crate::sys::openat;
 
@@ -66,6 +67,8 @@ pub struct Unpacked {
     pub members: u64,
     /// Extended attributes that the file system cannot hold and that were left out.
     pub xattrs_dropped: u64,
+    /// A member took the place of an earlier one, whose data is lost.
+    pub replaced: bool,
 }
 
 /// Unpacks the tar stream `source`, compressed or not, into the empty directory `root`, and hashes it in the same pass.
@@ -74,6 +77,17 @@ pub struct Unpacked {
 /// # Errors
 /// See [`ArchiveError`].
 pub fn unpack_layer(source: impl Read, root: BorrowedFd<'_>, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+    unpack_and_record(source, root, limits, None)
+}
+
+/// As [`unpack_layer`], and keeps the skeleton of the stream. It is of no use when something was
+/// [replaced](Unpacked::replaced).
+pub(crate) fn unpack_and_record(
+    source: impl Read,
+    root: BorrowedFd<'_>,
+    limits: &Limits,
+    mut recorder: Option<&mut Recorder>,
+) -> Result<Unpacked, ArchiveError> {
     let decoder = Decoder::new(source).map_err(ArchiveError::Read)?;
     let mut hashed = DigestReader::new(decoder);
     let mut placer = Placer {
@@ -81,6 +95,7 @@ pub fn unpack_layer(source: impl Read, root: BorrowedFd<'_>, limits: &Limits) ->
         limits,
         parent: None,
         removed: false,
+        replaced: false,
         directories: Vec::new(),
         directories_bytes: 0,
         bytes: 0,
@@ -91,7 +106,15 @@ pub fn unpack_layer(source: impl Read, root: BorrowedFd<'_>, limits: &Limits) ->
     };
     placer.check_disk()?;
     let mut members = Members::new(&mut hashed);
-    while let Some(member) = members.next_member()? {
+    if recorder.is_some() {
+        members.keep();
+    }
+    loop {
+        let member = members.next_member()?;
+        if let Some(recorder) = recorder.as_deref_mut() {
+            placer.unchecked += record(recorder, &mut members, member.as_ref()).map_err(ArchiveError::Record)?;
+        }
+        let Some(member) = member else { break };
         placer.place(&member, &mut members)?;
     }
     drop(members);
@@ -102,7 +125,21 @@ pub fn unpack_layer(source: impl Read, root: BorrowedFd<'_>, limits: &Limits) ->
         size: placer.bytes,
         members: placer.members,
         xattrs_dropped: placer.xattrs_dropped,
+        replaced: placer.replaced,
     })
+}
+
+/// Records what was read up to the data of `member`; says how many bytes that were.
+fn record<R: Read>(recorder: &mut Recorder, members: &mut Members<R>, member: Option<&Member>) -> std::io::Result<u64> {
+    let (bytes, zeros) = members.take_kept();
+    recorder.bytes(&bytes)?;
+    if zeros > 0 {
+        recorder.zeros(zeros)?;
+    }
+    if let Some(member) = member.filter(|member| member.size > 0) {
+        recorder.data(&member.path, member.size)?;
+    }
+    Ok(bytes.len() as u64)
 }
 
 /// Most bytes of directory names remembered for their times.
@@ -123,6 +160,8 @@ struct Placer<'a> {
     parent: Option<(Vec<u8>, OwnedFd)>,
     /// The current member replaced something.
     removed: bool,
+    /// Some member did.
+    replaced: bool,
     /// Directories whose times are set at the end, because every member placed in one changes them.
     directories: Vec<(Vec<u8>, Mtime)>,
     directories_bytes: usize,
@@ -381,7 +420,10 @@ impl Placer<'_> {
             done => done,
         };
         match removed {
-            Ok(()) => self.removed = true,
+            Ok(()) => {
+                self.removed = true;
+                self.replaced = true;
+            }
             Err(Errno::ENOENT) => {}
             Err(Errno::ENOTEMPTY) => return Err(malformed(member, "a member replaces a directory that is not empty")),
             Err(errno) => return Err(host("unlink", member)(errno)),

@@ -52,6 +52,7 @@ impl Engine {
             return;
         };
         container.operation = Some(Operation::Removing);
+        self.cancel_downloads(id);
         let id = id.to_owned();
         let container = id.clone();
         self.job(Some(call), Some(&container), move |shared| {

@@ -82,6 +82,11 @@ impl ImageRecord {
             .collect()
     }
 
+    /// Its layers, bottom first.
+    pub(crate) fn layer_holds(&self) -> &[LayerHold] {
+        &self.layers
+    }
+
     pub(crate) fn is_hidden(&self) -> bool {
         self.hidden
     }
@@ -107,6 +112,11 @@ struct StoredLayer {
 impl Stored {
     pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers are always JSON")
+    }
+
+    /// The configuration document as it came.
+    pub(crate) fn into_document(self) -> String {
+        self.document
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {

@@ -98,6 +98,12 @@ pub enum ImageError {
         /// The instruction's name, in lower case.
         verb: String,
     },
+    /// A layer cannot be written as the archive it came in: that put files in the place of others of its own, or it was
+    /// unpacked before archives were kept.
+    Unsaveable {
+        /// Its digest.
+        layer: String,
+    },
 }
 
 impl ImageError {
@@ -135,6 +141,12 @@ impl fmt::Display for ImageError {
             Self::Store(error) => error.fmt(f),
             Self::TagInUse { reference, holder } => write!(f, "tag {reference} names image {holder}"),
             Self::UnknownChange { verb } => write!(f, "{verb} is not a valid change command"),
+            Self::Unsaveable { layer } => {
+                write!(
+                    f,
+                    "layer {layer} cannot be saved: its archive holds a file twice or was not kept"
+                )
+            }
         }
     }
 }
@@ -157,7 +169,8 @@ impl std::error::Error for ImageError {
             | Self::DigestMismatch { .. }
             | Self::InUse(_)
             | Self::NoSuchImage { .. }
-            | Self::TagInUse { .. } => None,
+            | Self::TagInUse { .. }
+            | Self::Unsaveable { .. } => None,
         }
     }
 }
@@ -206,7 +219,9 @@ impl From<ImageError> for Refusal {
                     Self::BadParameter(why.text(&reference))
                 }
             },
-            ImageError::Archive(_) | ImageError::Host { .. } | ImageError::Store(_) => Self::Internal(text),
+            ImageError::Archive(_) | ImageError::Host { .. } | ImageError::Store(_) | ImageError::Unsaveable { .. } => {
+                Self::Internal(text)
+            }
             ImageError::InUse(use_) => Self::ImageInUse(use_),
             ImageError::NoSuchImage { reference } => Self::NoSuchImage { reference },
             ImageError::TagInUse { reference, holder } => Self::TagInUse { reference, holder },

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   layers/<diff id>/diff   one layer, complete; made visible by one rename
+//!   layers/<diff id>/tar    what else its archive held, see archive/skeleton.rs; missing when it replaced its own files
 //!   tmp/<n>/diff            one layer being unpacked
 //! ```
 //!
@@ -27,7 +28,7 @@ use std::{
 
 use super::error::ImageError;
 use crate::{
-    archive::{Digest, Limits, Unpacked, unpack_layer},
+    archive::{Digest, Limits, Recorder, Unpacked, unpack_and_record},
     trash::Trash,
 };
 
@@ -97,7 +98,16 @@ impl Layers {
         // The mode of a layer's root that its archive does not mention, whatever the umask.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).map_err(ImageError::host("chmod", &root))?;
         let directory = File::open(&root).map_err(ImageError::host("open", &root))?;
-        let unpacked = unpack_layer(source, directory.as_fd(), &self.limits)?;
+        let skeleton = fresh.path.join(SKELETON);
+        let recorder = File::create_new(&skeleton).and_then(Recorder::new);
+        let mut recorder = recorder.map_err(ImageError::host("create", &skeleton))?;
+        let unpacked = unpack_and_record(source, directory.as_fd(), &self.limits, Some(&mut recorder))?;
+        if unpacked.replaced {
+            drop(recorder);
+            fs::remove_file(&skeleton).map_err(ImageError::host("remove", &skeleton))?;
+        } else {
+            recorder.finish().map_err(ImageError::host("write", &skeleton))?;
+        }
         Ok(Fresh {
             scratch: fresh,
             unpacked,
@@ -232,6 +242,11 @@ impl LayerHold {
     pub(crate) fn path(&self) -> PathBuf {
         self.layers.path(&self.diff_id)
     }
+
+    /// What is needed beside its files to write its archive again.
+    pub(crate) fn skeleton(&self) -> PathBuf {
+        self.path().with_file_name(SKELETON)
+    }
 }
 
 impl std::fmt::Debug for LayerHold {
@@ -257,6 +272,8 @@ impl Drop for LayerHold {
         }
     }
 }
+
+const SKELETON: &str = "tar";
 
 /// Makes a directory of mode 0700, or checks that there is one.
 fn private_dir(path: &Path) -> Result<(), ImageError> {

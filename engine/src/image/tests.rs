@@ -554,3 +554,151 @@ fn the_builtin_image_comes_once() {
         .expect("removed");
     assert_eq!(install(&house.reopened()), None);
 }
+
+/// Saves into memory.
+fn saved(house: &House, names: &[&str]) -> Result<Vec<u8>, ImageError> {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut archive = Vec::new();
+    house.images.save(&house.images.saving(&names)?, &mut archive)?;
+    Ok(archive)
+}
+
+/// Archives that no writer would make of their files alone: what is saved is what came, to the byte.
+#[test]
+fn what_is_saved_loads_as_the_same_image() {
+    if !is_root("what_is_saved_loads_as_the_same_image") {
+        return;
+    }
+    let files = [("a/b", "content"), ("a/empty", ""), ("c", "more")];
+    let plain = tar(&files);
+    let [mut padded, mut unended, mut dirty] = [plain.clone(), plain.clone(), plain.clone()];
+    padded.resize(700_000, 0);
+    unended.truncate(plain.len() - 1024);
+    // Behind the seven bytes of the first file.
+    dirty[512 + 7..1024].fill(b'x');
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut compressed, &plain).expect("memory");
+    let compressed = compressed.finish().expect("memory");
+    let linked = {
+        let mut builder = tar::Builder::new(Vec::new());
+        let header = |kind, size| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(0o755);
+            header.set_size(size);
+            header
+        };
+        let mut directory = header(tar::EntryType::Directory, 0);
+        builder
+            .append_data(&mut directory, "directory", &b""[..])
+            .expect("memory");
+        let mut link = header(tar::EntryType::Symlink, 0);
+        builder.append_link(&mut link, "link", "/directory").expect("memory");
+        let long = format!("link/{}", "long".repeat(60));
+        let mut file = header(tar::EntryType::Regular, 4);
+        builder.append_data(&mut file, long, &b"data"[..]).expect("memory");
+        builder.into_inner().expect("memory")
+    };
+    let rows: [(&str, &[u8]); 7] = [
+        ("plain", &plain),
+        ("empty", &[0; 1024]),
+        ("many zeros at the end", &padded),
+        ("no end", &unended),
+        ("letters for padding", &dirty),
+        ("compressed", &compressed),
+        ("through a link, with a long name", &linked),
+    ];
+    for (name, archive) in rows {
+        let house = House::new("save");
+        let request = ImageImport {
+            source: "-".into(),
+            repository: "x".into(),
+            tag: "1".into(),
+            changes: vec!["CMD x".into()],
+            ..ImageImport::default()
+        };
+        let now = Timestamp { secs: 7, nanos: 5 };
+        let id = house.images.import(archive, &request, now).expect(name);
+        let house = house.reopened();
+        let first = saved(&house, &["x:1"]).expect(name);
+        let other = House::new("save-other");
+        let loaded = other.images.load(&first[..], &mut |_| ()).expect(name);
+        assert_eq!(loaded.len(), 1, "{name}");
+        assert_eq!(
+            (loaded[0].id, &*loaded[0].references),
+            (id, &["x:1".to_owned()][..]),
+            "{name}"
+        );
+        assert_eq!(saved(&other, &["x"]).expect(name), first, "{name}: saved again");
+        let without_name = saved(&other, &[&id.to_string()]).expect(name);
+        drop(other);
+        let other = House::new("save-other");
+        let loaded = other.images.load(&without_name[..], &mut |_| ()).expect(name);
+        assert_eq!((loaded[0].id, loaded[0].references.len()), (id, 0), "{name}");
+    }
+}
+
+#[test]
+fn names_say_what_is_saved() {
+    let house = House::new("save-names");
+    let one = house.import("x:1", "one", 1);
+    let two = house.import("x:2", "two", 2);
+    house.images.tag("x:1", "h:5000/y", "v", false).expect("tags");
+    let short = &one[..12];
+    let digest = format!("sha256:{one}");
+    // names, and what is saved: image and names
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a [&'a str])]);
+    let rows: [Row<'_>; 11] = [
+        (&["x:1"], &[(&one, &["x:1"])]),
+        (&["x"], &[(&one, &["x:1"]), (&two, &["x:2"])]),
+        (&["library/x:2", "x:2"], &[(&two, &["x:2"])]),
+        (
+            &["x:2", "h:5000/y", "x:1"],
+            &[(&two, &["x:2"]), (&one, &["h:5000/y:v", "x:1"])],
+        ),
+        (&[&one], &[(&one, &[])]),
+        (&[&digest], &[(&one, &[])]),
+        (&[short], &[(&one, &[])]),
+        (&[short, "x:1"], &[(&one, &["x:1"])]),
+        (&["x:1", &digest], &[(&one, &["x:1"])]),
+        (
+            &["h:5000/y:v", "docker.io/library/x:2"],
+            &[(&one, &["h:5000/y:v"]), (&two, &["x:2"])],
+        ),
+        (&[], &[]),
+    ];
+    for (names, expected) in rows {
+        let archive = saved(&house, names).expect("saves");
+        let other = House::new("save-names-other");
+        if expected.is_empty() {
+            assert_eq!(archive.len(), 2048, "an empty manifest");
+            continue;
+        }
+        let loaded = other.images.load(&archive[..], &mut |_| ()).expect("loads");
+        let loaded: Vec<_> = loaded
+            .iter()
+            .map(|image| (image.id.hex(), image.references.clone()))
+            .collect();
+        let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(id, keys)| ((*id).to_owned(), text(keys)))
+            .collect();
+        assert_eq!(loaded, expected, "{names:?}");
+    }
+    let missing = ["z", "x:3", "sha256:00", "0000"];
+    for name in missing {
+        let error = refuses(saved(&house, &["x:1", name]));
+        assert!(
+            matches!(error, ImageError::NoSuchImage { .. } | ImageError::BadReference { .. }),
+            "{name}: {error}"
+        );
+    }
+    let twice = tar(&[("file", "first"), ("file", "second")]);
+    let id = house
+        .images
+        .import(&twice[..], &ImageImport::default(), Timestamp::ZERO)
+        .expect("import");
+    let error = refuses(saved(&house, &["x:1", &id.to_string()]));
+    assert!(matches!(error, ImageError::Unsaveable { .. }), "{error}");
+}

@@ -11,12 +11,14 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
+    thread,
 };
 
 use nix::{
     fcntl::{OFlag, open},
     mount::{MntFlags, MsFlags, umount2},
+    sched::{CloneFlags, unshare},
     sys::stat::Mode,
 };
 
@@ -26,7 +28,7 @@ use crate::{
         Rootfs, StartErrorKind,
         error::{At, StartError, Step, words},
     },
-    sys::mount::{self, Context},
+    sys::mount::{self, Context, attr},
 };
 
 /// Mounts the overlay and attaches it over the root of this mount namespace, which stays what the process sees as `/`.
@@ -36,29 +38,76 @@ pub(crate) fn mount_overlay(rootfs: &Rootfs) -> Result<Root, StartError> {
     if rootfs.lower.is_empty() {
         return Err(StartError::other(Step::Root, "the root file system has no layer"));
     }
-    let root = match mount_layer_by_layer(rootfs)? {
+    let writable = Some((rootfs.upper.as_path(), rootfs.work.as_path()));
+    let root = match mount_layer_by_layer(&rootfs.lower, writable)? {
         Some(root) => root,
-        None => mount_at_once(rootfs)?,
+        None => mount_at_once(&rootfs.lower, writable)?,
     };
     mount::attach(root.as_fd(), host_root.as_fd()).at(Step::Root, "attach overlay")?;
     Ok(Root::new(root))
 }
 
+/// What a container made of these layers (top first, the writable one too) has below its root: an overlay that nobody can
+/// write to or start a program from, and on which opening a device fails. It is attached nowhere, and gone with its
+/// descriptor.
+///
+/// The writable layer may be in use by a running container. The kernel says of changes under a mounted overlay that it is not
+/// defined what is seen of them, and that they do no harm otherwise (overlayfs.rst, "Changes to underlying filesystems").
+pub(crate) fn mount_view(layers: &[PathBuf]) -> Result<OwnedFd, StartError> {
+    let root = match layers {
+        // An overlay without a writable layer has two others at least.
+        [only] => {
+            let only = directory(only)?;
+            mount::open_tree(only.as_fd(), c"", false).at(Step::Root, "copy the mount of a layer")?
+        }
+        layers => match mount_layer_by_layer(layers, None)? {
+            Some(root) => root,
+            None => mount_apart(layers)?,
+        },
+    };
+    let attributes = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
+    mount::set_attributes(root.as_fd(), attributes, false).at(Step::Root, "make a view read-only")?;
+    Ok(root)
+}
+
+/// As [`mount_at_once`] without a writable layer, in a mount namespace that is gone afterwards.
+fn mount_apart(layers: &[PathBuf]) -> Result<OwnedFd, StartError> {
+    let apart = || {
+        unshare(CloneFlags::CLONE_NEWNS)
+            .map_err(io::Error::from)
+            .at(Step::Root, "unshare the mount namespace")?;
+        let host_root = directory(Path::new("/"))?;
+        mount::make_private(host_root.as_fd()).at(Step::Root, "make the mount namespace private")?;
+        mount_at_once(layers, None)
+    };
+    thread::scope(|scope| scope.spawn(apart).join())
+        .unwrap_or_else(|_| Err(StartError::other(Step::Root, "the thread that mounts panicked")))
+}
+
+/// The writable layer, and overlay's work directory.
+type Writable<'a> = Option<(&'a Path, &'a Path)>;
+
 /// `None` if this kernel cannot take lower layers one by one.
-fn mount_layer_by_layer(rootfs: &Rootfs) -> Result<Option<OwnedFd>, StartError> {
+fn mount_layer_by_layer(lower: &[PathBuf], writable: Writable<'_>) -> Result<Option<OwnedFd>, StartError> {
     let overlay = Context::open(c"overlay").at(Step::Root, "open overlay")?;
     overlay
         .set(c"source", Some(c"overlay"))
         .at(Step::Root, "open overlay")?;
-    for (number, path) in rootfs.lower.iter().enumerate() {
+    for (number, path) in lower.iter().enumerate() {
         match layer(&overlay, c"lowerdir+", path) {
             // From 6.5 on an unknown option is refused; before that no descriptor is taken, and any text as it comes.
             Err(error) if number == 0 && matches!(error.errno, libc::EINVAL | libc::EOPNOTSUPP) => return Ok(None),
             set => set?,
         }
     }
-    layer(&overlay, c"upperdir", &rootfs.upper)?;
-    layer(&overlay, c"workdir", &rootfs.work)?;
+    match writable {
+        Some((upper, work)) => {
+            layer(&overlay, c"upperdir", upper)?;
+            layer(&overlay, c"workdir", work)?;
+        }
+        // Otherwise a layer that is in use by another overlay may be refused.
+        None => overlay.set(c"index", Some(c"off")).at(Step::Root, "overlay index")?,
+    }
     let messages = overlay.as_fd().try_clone_to_owned().at(Step::Root, "mount overlay")?;
     overlay.mount(0).map(Some).map_err(|error| {
         let said = Context::from(messages).message().unwrap_or_default();
@@ -67,19 +116,27 @@ fn mount_layer_by_layer(rootfs: &Rootfs) -> Result<Option<OwnedFd>, StartError> 
 }
 
 /// All options in one text. Layers are named by descriptors: their paths are longer, and could hold a colon or a comma.
-fn mount_at_once(rootfs: &Rootfs) -> Result<OwnedFd, StartError> {
-    let lower = rootfs.lower.iter().map(|path| directory(path));
+fn mount_at_once(lower: &[PathBuf], writable: Writable<'_>) -> Result<OwnedFd, StartError> {
+    let place = match (writable, lower) {
+        (Some((upper, _)), _) => upper,
+        (None, [first, ..]) => first,
+        (None, []) => return Err(StartError::other(Step::Root, "the root file system has no layer")),
+    };
+    let lower = lower.iter().map(|path| directory(path));
     let lower = lower.collect::<Result<Vec<_>, _>>()?;
-    let (upper, work) = (directory(&rootfs.upper)?, directory(&rootfs.work)?);
+    let writable = match writable {
+        Some((upper, work)) => Some((directory(upper)?, directory(work)?)),
+        None => None,
+    };
     let name = |layer: &OwnedFd| format!("/proc/self/fd/{}", layer.as_raw_fd());
     let lower_names = lower.iter().map(name).collect::<Vec<_>>().join(":");
-    let options = format!(
-        "lowerdir={lower_names},upperdir={},workdir={}",
-        name(&upper),
-        name(&work)
-    );
+    let options = match &writable {
+        Some((upper, work)) => format!("lowerdir={lower_names},upperdir={},workdir={}", name(upper), name(work)),
+        None => format!("lowerdir={lower_names},index=off"),
+    };
     // This call has to attach what it makes. Any directory of this mount namespace will do, and only until it is copied.
-    let target = name(&upper);
+    let target = directory(place)?;
+    let target = name(&target);
     let flags = MsFlags::empty();
     nix::mount::mount(
         Some("overlay"),
@@ -94,10 +151,10 @@ fn mount_at_once(rootfs: &Rootfs) -> Result<OwnedFd, StartError> {
         format_args!("mount overlay: mount(2) of {} layers", lower.len()),
     )?;
     // The descriptor still means what lies beneath, the path the mount.
-    let attached = directory(&rootfs.upper)?;
+    let attached = directory(place)?;
     let root = mount::open_tree(attached.as_fd(), c"", false).at(Step::Root, "copy the overlay's mount")?;
     drop(attached);
-    umount2(&rootfs.upper, MntFlags::MNT_DETACH)
+    umount2(place, MntFlags::MNT_DETACH)
         .map_err(io::Error::from)
         .at(Step::Root, "detach the overlay's first mount")?;
     Ok(root)
@@ -133,16 +190,17 @@ fn directory(path: &Path) -> Result<OwnedFd, StartError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, thread};
+    use std::fs;
 
-    use nix::{
-        fcntl::openat,
-        sched::{CloneFlags, unshare},
-    };
+    use nix::fcntl::openat;
 
     use super::*;
 
     type Method = fn(&Rootfs) -> Result<Option<OwnedFd>, StartError>;
+
+    fn writable(rootfs: &Rootfs) -> Writable<'_> {
+        Some((&rootfs.upper, &rootfs.work))
+    }
 
     /// As many layers as an image may have, and one with a name that means something in an option.
     #[test]
@@ -151,9 +209,18 @@ mod tests {
             crate::skip::say("needs root");
             return;
         }
-        let methods: [(&str, Method); 2] = [
-            ("layer by layer", mount_layer_by_layer),
-            ("at once", |rootfs| mount_at_once(rootfs).map(Some)),
+        let methods: [(&str, Method); 5] = [
+            ("layer by layer", |rootfs| {
+                mount_layer_by_layer(&rootfs.lower, writable(rootfs))
+            }),
+            ("at once", |rootfs| {
+                mount_at_once(&rootfs.lower, writable(rootfs)).map(Some)
+            }),
+            ("as a view, layer by layer", |rootfs| {
+                mount_layer_by_layer(&rootfs.lower, None)
+            }),
+            ("as a view, apart", |rootfs| mount_apart(&rootfs.lower).map(Some)),
+            ("as a view", |rootfs| mount_view(&rootfs.lower).map(Some)),
         ];
         // A mount namespace belongs to a thread, and mounts made in it are nobody else's.
         let checked = thread::spawn(move || {

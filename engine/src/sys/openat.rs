@@ -70,7 +70,35 @@ pub(crate) fn set_xattr(fd: BorrowedFd<'_>, name: &CStr, value: &[u8]) -> nix::R
     Errno::result(result).map(drop)
 }
 
-#[cfg(test)]
+/// The names of all extended attributes of an open file or directory (not of an `O_PATH` descriptor); none on a file system
+/// that has no such thing.
+///
+/// # Errors
+/// Those of flistxattr(2).
+pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> nix::Result<Vec<CString>> {
+    let mut names = [0_u8; 1024];
+    // SAFETY: `names` is writable for the length given.
+    let len = unsafe { libc::flistxattr(fd.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+    let split = |names: &[u8]| {
+        let names = names.split_inclusive(|&byte| byte == 0);
+        names
+            .filter_map(|name| CStr::from_bytes_with_nul(name).ok().map(CStr::to_owned))
+            .collect()
+    };
+    match Errno::result(len) {
+        Ok(len) => Ok(split(&names[..usize::try_from(len).unwrap_or(0)])),
+        Err(Errno::ENOTSUP) => Ok(Vec::new()),
+        Err(Errno::ERANGE) => {
+            // The kernel's own bound.
+            let mut names = vec![0_u8; 64 * 1024];
+            // SAFETY: as above.
+            let len = unsafe { libc::flistxattr(fd.as_raw_fd(), names.as_mut_ptr().cast(), names.len()) };
+            Errno::result(len).map(|len| split(&names[..usize::try_from(len).unwrap_or(0)]))
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Reads an extended attribute of what `fd` stands for; `None` when it has none of this name.
 ///
 /// # Errors

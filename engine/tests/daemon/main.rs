@@ -7,6 +7,7 @@ mod attach;
 mod clients;
 mod copies;
 mod crash;
+mod download;
 mod firehose;
 mod groups;
 mod harness;

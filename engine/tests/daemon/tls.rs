@@ -121,6 +121,8 @@ enum End {
     CloseNotify,
     /// The end of the TCP stream, and nothing of TLS before it.
     Bare,
+    /// Not before the daemon.
+    Never,
 }
 
 impl Client {
@@ -138,6 +140,7 @@ impl Client {
                 match end {
                     End::CloseNotify => self.session.send_close_notify(),
                     End::Bare => self.socket.shutdown(Shutdown::Write)?,
+                    End::Never => {}
                 }
             }
             let mut moved = given > 0;
@@ -212,6 +215,38 @@ fn hijacked_streams_end_one_direction_at_a_time() {
             "{end:?}: what came back is not what was sent"
         );
         assert_eq!(daemon.wait(&id), 0, "{end:?}");
+    }
+}
+
+/// What cannot be spliced is copied.
+#[test]
+fn a_tar_comes_through_whole() {
+    if !is_root() {
+        return;
+    }
+    let secured = Secured::start("tar");
+    let (head, archive) = (
+        "GET /v1.24/images/probe/get HTTP/1.0\r\nHost: d\r\n\r\n",
+        "/v1.24/images/probe/get",
+    );
+    let plain = secured.daemon.get(archive).body;
+    assert!(plain.len() > 100_000, "more than a few records");
+    for _ in 0..3 {
+        let got = secured
+            .connect(true)
+            .exchange(head.as_bytes(), End::Never)
+            .expect("a clean end");
+        assert!(
+            got.starts_with(b"HTTP/1.0 200 "),
+            "{}",
+            String::from_utf8_lossy(&got[..got.len().min(200)])
+        );
+        assert!(
+            got.ends_with(&plain) && got.len() < plain.len() + 500,
+            "{} of {}",
+            got.len(),
+            plain.len()
+        );
     }
 }
 

@@ -325,3 +325,59 @@ fn bundles_that_lie() {
         assert_eq!(fs::read_dir(tmp).expect("list").count(), 0, "{name}");
     }
 }
+
+/// Images that share layers, one of them with a layer twice: as they are, and as a daemon that knows no manifest reads them.
+#[test]
+fn what_is_saved_of_several_loads_again() {
+    let house = House::new("load-saved");
+    let (base, top, other) = (tar(&[("base", "1")]), tar(&[("top", "22")]), tar(&[("other", "333")]));
+    let configs = [config(&[&base, &top]), config(&[&base, &other, &base]), config(&[])];
+    let ids = configs.each_ref().map(|config| Digest::of(config));
+    let manifest = json!([
+        {"Config": "a", "RepoTags": ["x:1"], "Layers": ["base", "top"]},
+        {"Config": "b", "RepoTags": ["x:2", "y:1"], "Layers": ["base", "other", "base"]},
+        {"Config": "c", "RepoTags": null, "Layers": []},
+    ]);
+    let archive = bundle(&[
+        ("base", &base),
+        ("top", &top),
+        ("other", &other),
+        ("a", &configs[0]),
+        ("b", &configs[1]),
+        ("c", &configs[2]),
+        ("manifest.json", manifest.to_string().as_bytes()),
+    ]);
+    load(&house, &archive).expect("loads");
+    let names = ["x".to_owned(), "y:1".to_owned(), ids[2].to_string()];
+    let mut saved = Vec::new();
+    let saving = house.images.saving(&names).expect("all are there");
+    house.images.save(&saving, &mut saved).expect("saves");
+    let again = House::new("load-saved-again");
+    let messages = load(&again, &saved).expect("loads");
+    let loaded = ["Loaded image: x:1\n", "Loaded image: x:2\n", "Loaded image: y:1\n"].map(str::to_owned);
+    assert_eq!(messages[..3], loaded);
+    assert_eq!(messages[3], format!("Loaded image ID: {}\n", ids[2]));
+    for (name, id) in [("x:1", ids[0]), ("x:2", ids[1]), ("y:1", ids[1])] {
+        assert_eq!(again.images.inspect(name).expect(name).id, id.to_string(), "{name}");
+    }
+    assert_eq!(again.layer_count(), 3);
+    // Each layer's bytes are there once.
+    assert_eq!(saved.windows(3).filter(|bytes| bytes == b"333").count(), 1);
+
+    let mut before_1_10 = tar::Builder::new(Vec::new());
+    let mut members = tar::Archive::new(&saved[..]);
+    for member in members.entries().expect("a tar") {
+        let member = member.expect("a member");
+        let path = member.path().expect("a path").into_owned();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            before_1_10.append(&member.header().clone(), member).expect("memory");
+        }
+    }
+    let old = House::new("load-saved-old");
+    let messages = load(&old, &before_1_10.into_inner().expect("memory")).expect("loads");
+    assert_eq!(messages.len(), 3, "{messages:?}");
+    let layers = |house: &House, name: &str| house.images.inspect(name).expect("there").root_fs.layers;
+    for name in ["x:1", "x:2", "y:1"] {
+        assert_eq!(layers(&old, name), layers(&house, name), "{name}");
+    }
+}
