@@ -83,72 +83,12 @@ impl Route {
     /// How many there are.
     pub(crate) const COUNT: usize = Self::VolumeRemove as usize + 1;
 
-    /// Whether gantry carries the call out. Calls to the others are refused by name.
+    /// Whether there is a [`Call`](crate::Call) for it. The others, which orchestrate clusters and plugins, are refused by
+    /// name.
     pub(crate) fn is_served(self) -> bool {
-        matches!(
+        !matches!(
             self,
-            Self::AuthCheck
-                | Self::AuthShow
-                | Self::Build
-                | Self::Commit
-                | Self::ContainerArchiveGet
-                | Self::ContainerArchivePut
-                | Self::ContainerArchiveStat
-                | Self::ContainerAttach
-                | Self::ContainerAttachWebsocket
-                | Self::ContainerChanges
-                | Self::ContainerCopy
-                | Self::ContainerCreate
-                | Self::ContainerExec
-                | Self::ContainerExport
-                | Self::ContainerInspect
-                | Self::ContainerKill
-                | Self::ContainerList
-                | Self::ContainerLogs
-                | Self::ContainerPause
-                | Self::ContainerRemove
-                | Self::ContainerRename
-                | Self::ContainerResize
-                | Self::ContainerResizeByGet
-                | Self::ContainerRestart
-                | Self::ContainerStart
-                | Self::ContainerStats
-                | Self::ContainerStop
-                | Self::ContainerTop
-                | Self::ContainerUnpause
-                | Self::ContainerUpdate
-                | Self::ContainerWait
-                | Self::Events
-                | Self::ExecInspect
-                | Self::ExecResize
-                | Self::ExecStart
-                | Self::ImageCached
-                | Self::ImageCreate
-                | Self::ImageGet
-                | Self::ImageGetMany
-                | Self::ImageHistory
-                | Self::ImageInsert
-                | Self::ImageInspect
-                | Self::ImageList
-                | Self::ImageLoad
-                | Self::ImagePush
-                | Self::ImageRemove
-                | Self::ImageSearch
-                | Self::ImageTag
-                | Self::ImageViz
-                | Self::Info
-                | Self::NetworkConnect
-                | Self::NetworkCreate
-                | Self::NetworkDisconnect
-                | Self::NetworkInspect
-                | Self::NetworkList
-                | Self::NetworkRemove
-                | Self::Ping
-                | Self::Version
-                | Self::VolumeCreate
-                | Self::VolumeInspect
-                | Self::VolumeList
-                | Self::VolumeRemove
+            Self::Node | Self::Plugin | Self::Service | Self::Swarm | Self::Task
         )
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! Sources, in this order: the documents of v1.0, v1.1, v1.22 and the history up to v1.18; the recorded answers of a
 //! genuine daemon of that time; the other documents. `bullet` is the number of the change within its version when the
-//! history and the comparison of the documents are read as one list; changes to endpoints that gantry does not serve
-//! have no item yet, except those that add or remove the endpoint.
+//! history and the comparison of the documents are read as one list; of the endpoints that orchestrate clusters and
+//! plugins only those changes have an item that add the endpoint.
 
 mod v1_01;
 mod v1_02;
