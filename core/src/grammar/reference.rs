@@ -11,7 +11,7 @@ use core::{error::Error, fmt};
 /// A parsed reference.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
-    /// Host, with port; `docker.io` when none was given.
+    /// Host, with port; `docker.io` when none was given; empty when what looks like one is none, but part of a path.
     domain: String,
     /// Repository below the host; with `library/` on Docker Hub.
     path: String,
@@ -116,6 +116,10 @@ impl Reference {
     fn repository(name: &str) -> Result<Self, ReferenceError> {
         // The first part is a host when it cannot be the start of a repository.
         let (domain, path) = match name.split_once('/') {
+            // `my_registry.local/x` has no host that there could be, and Docker takes it for a path on none at all.
+            Some((first, _)) if is_host_like(first) && !is_domain(first) && is_path(name) => {
+                return Self::on("", name);
+            }
             Some((first, rest)) if is_host_like(first) => (first, rest),
             _ => (HUB, name),
         };
@@ -126,17 +130,20 @@ impl Reference {
         if !is_domain(domain) || !is_path(path) {
             return Err(ReferenceError::Format);
         }
-        let path = if domain == HUB && !path.contains('/') {
-            format!("{LIBRARY}{path}")
+        if domain == HUB && !path.contains('/') {
+            Self::on(domain, &format!("{LIBRARY}{path}"))
         } else {
-            path.to_owned()
-        };
+            Self::on(domain, path)
+        }
+    }
+
+    fn on(domain: &str, path: &str) -> Result<Self, ReferenceError> {
         if domain.len() + 1 + path.len() > NAME_BYTES_MAX {
             return Err(ReferenceError::TooLong);
         }
         Ok(Self {
             domain: domain.to_owned(),
-            path,
+            path: path.to_owned(),
             tag: None,
             digest: None,
         })
@@ -152,6 +159,9 @@ impl Reference {
 
     /// The repository as people write it: without `docker.io/` and `library/`.
     pub fn familiar_name(&self) -> String {
+        if self.domain.is_empty() {
+            return self.path.clone();
+        }
         if self.domain != HUB {
             return format!("{}/{}", self.domain, self.path);
         }
@@ -320,6 +330,7 @@ mod tests {
             ("library/a/b", "library/a/b:latest"),
             ("sha256:abc", "sha256:abc"),
             ("docker.io/a.b/c", "docker.io/a.b/c:latest"),
+            ("my_registry.local/x", "my_registry.local/x:latest"),
             ("docker.io/localhost/c", "docker.io/localhost/c:latest"),
         ];
         for (text, key) in rows {
@@ -352,6 +363,7 @@ mod tests {
             ("x@sha512:abc", E::Format),
             ("-host.x/y", E::Format),
             ("host:port/y", E::Format),
+            ("a_b:5000/y", E::Format),
             ("[::1/y", E::Format),
             ("../../etc/passwd", E::Format),
             ("Busybox", E::NotLowercase),
