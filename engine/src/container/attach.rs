@@ -189,8 +189,9 @@ impl Engine {
                 dirty: false,
             };
         }
-        if stdin && !running {
-            // Before the answer: input may follow it at once, and there is nobody yet to take it.
+        if stdin && (!running || !request.logs) {
+            // Before the answer: input may follow it at once, and there is nobody yet to take it, or to hear what the
+            // program says to it.
             port.pause_input(call, true);
         }
         port.reply(
@@ -315,6 +316,18 @@ impl Engine {
             if self.followers.get(&call).is_some_and(|follower| follower.stdin) {
                 port.pause_input(call, false);
             }
+        }
+    }
+
+    /// The keeper passes on all output from now on: input flows.
+    pub(super) fn output_followed(&self, port: &mut dyn Port, subscription: u64) {
+        if let Some(&call) = self.subscriptions.get(&subscription)
+            && self
+                .followers
+                .get(&call)
+                .is_some_and(|follower| follower.stdin && !follower.held)
+        {
+            port.pause_input(call, false);
         }
     }
 

@@ -23,7 +23,7 @@ impl Engine {
     pub(crate) fn keeper_said(&mut self, port: &mut dyn Port, id: &str, packet: &[u8]) {
         match FromKeeper::decode(packet) {
             Ok(FromKeeper::Exited(record)) => self.ended(port, id, Stored::Exited(record)),
-            Ok(FromKeeper::SubscribedAt { .. }) => {}
+            Ok(FromKeeper::SubscribedAt { subscription, .. }) => self.output_followed(port, subscription),
             Ok(FromKeeper::Behind { subscription, .. }) => self.output_behind(port, subscription),
             Ok(FromKeeper::Lagging { subscription, position }) => self.output_lagging(port, subscription, position),
             Ok(FromKeeper::Ended { subscription }) => self.output_told_ended(port, subscription, false),
