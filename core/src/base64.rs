@@ -3,7 +3,26 @@
 //! Docker's documents say base64, its clients send the URL-safe alphabet with padding, and others leave the padding out. All of
 //! that is read.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
+
+/// The digits of RFC 4648 §4.
+pub(crate) const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// The digits of RFC 4648 §5.
+pub(crate) const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The text for `bytes`, with padding.
+pub(crate) fn encode(bytes: &[u8], digits: &[u8; 64]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at| group.get(at).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            let digit = digits.get((bits >> shift & 63) as usize).copied().unwrap_or(b'=');
+            text.push(char::from(if at <= group.len() { digit } else { b'=' }));
+        }
+    }
+    text
+}
 
 /// The bytes that `text` stands for; `None` when it is no base64.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
@@ -72,6 +91,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn decode_undoes_encode(bytes in prop::collection::vec(any::<u8>(), 0..20), digits in prop::sample::select(&[STANDARD, URL_SAFE])) {
+            let text = encode(&bytes, digits);
+            prop_assert_eq!(text.len() % 4, 0);
+            prop_assert_eq!(decode(&text), Some(bytes));
+        }
+
         #[test]
         fn any_text_decodes_to_three_quarters_or_not_at_all(text in "[A-Za-z0-9+/_=-]{0,40}|.{0,20}") {
             if let Some(bytes) = decode(&text) {

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Call, Item, Refusal, Reply, Secret, decode,
+    Call, Item, Refusal, Reply, Secret, base64, decode,
     dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
     framing::{FrameHeader, StreamKind},
     http::{Part, RequestHead},
@@ -716,7 +716,7 @@ impl Response {
 const SHORT_START_BODY: usize = 7;
 
 /// The header that says what a path in a container is.
-const PATH_STAT: &str = "X-Docker-Container-Path-Stat";
+pub(crate) const PATH_STAT: &str = "X-Docker-Container-Path-Stat";
 
 const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
@@ -753,7 +753,7 @@ fn split_version(path: &str) -> (Option<&str>, &str) {
 }
 
 /// The path without empty, `.` and `..` segments, if it has any. A slash at the end stays.
-fn clean(path: &str) -> Option<String> {
+pub(crate) fn clean(path: &str) -> Option<String> {
     let inner = path.strip_prefix('/')?;
     let last = inner.matches('/').count();
     let dirty = |(i, segment): (usize, &str)| matches!(segment, "." | "..") || (segment.is_empty() && i < last);
@@ -829,22 +829,10 @@ fn message(held: &mut Bytes, bytes: Bytes, out: &mut VecDeque<Part>) {
 /// The value of [`PATH_STAT`].
 fn path_stat(stat: &PathStat) -> Cow<'static, str> {
     // Its keys are names, so this does not fail.
-    Cow::Owned(base64(&serde_json::to_vec(stat).unwrap_or_default()))
-}
-
-/// Base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at| group.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let digit = DIGITS.get((bits >> shift & 63) as usize).copied().unwrap_or(b'=');
-            text.push(char::from(if at <= group.len() { digit } else { b'=' }));
-        }
-    }
-    text
+    Cow::Owned(base64::encode(
+        &serde_json::to_vec(stat).unwrap_or_default(),
+        base64::STANDARD,
+    ))
 }
 
 /// A message of v1.0: the same facts as a line of text.

@@ -27,8 +27,11 @@ pub(crate) enum JsonError {
     Malformed(String),
     /// Nested deeper than [`limits::JSON_DEPTH_MAX`].
     TooDeep,
-    /// More than [`limits::JSON_VALUES_MAX`] values.
-    TooMany,
+    /// More values than allowed.
+    TooMany {
+        /// How many are.
+        values_max: usize,
+    },
     /// A key has a value of the wrong type.
     WrongType {
         /// Path of the key, `HostConfig.Memory`.
@@ -45,7 +48,7 @@ impl fmt::Display for JsonError {
             Self::Cut => f.write_str("unexpected EOF"),
             Self::Malformed(why) => write!(f, "invalid JSON: {why}"),
             Self::TooDeep => write!(f, "invalid JSON: nested deeper than {}", limits::JSON_DEPTH_MAX),
-            Self::TooMany => write!(f, "invalid JSON: more than {} values", limits::JSON_VALUES_MAX),
+            Self::TooMany { values_max } => write!(f, "invalid JSON: more than {values_max} values"),
             Self::WrongType { key, why } => write!(f, "json: cannot unmarshal {key}: {why}"),
         }
     }
@@ -53,12 +56,17 @@ impl fmt::Display for JsonError {
 
 /// Reads the first value of `text`.
 pub(crate) fn parse(text: &[u8]) -> Result<Value, JsonError> {
+    parse_within(text, limits::JSON_VALUES_MAX)
+}
+
+/// As [`parse`], with a bound of its own for the number of values.
+pub(crate) fn parse_within(text: &[u8], values_max: usize) -> Result<Value, JsonError> {
     let (depth, values) = measure(text);
     if depth > limits::JSON_DEPTH_MAX {
         return Err(JsonError::TooDeep);
     }
-    if values > limits::JSON_VALUES_MAX {
-        return Err(JsonError::TooMany);
+    if values > values_max {
+        return Err(JsonError::TooMany { values_max });
     }
     match serde_json::Deserializer::from_slice(text).into_iter().next() {
         None => Err(JsonError::Empty),
@@ -149,7 +157,9 @@ mod tests {
             (
                 "too many",
                 format!("[{}0]", "0,".repeat(limits::JSON_VALUES_MAX)),
-                Err(JsonError::TooMany),
+                Err(JsonError::TooMany {
+                    values_max: limits::JSON_VALUES_MAX,
+                }),
             ),
             ("very deep and open", "[".repeat(1 << 20), Err(JsonError::TooDeep)),
             (

@@ -31,6 +31,7 @@
 //!
 //! - [`driver`] is the contract between a protocol, a transport and a daemon.
 //! - [`Connection`] joins [`http`] (framing, keep-alive, hijack) with what requests mean.
+//! - [`client`] is the other end: calls to bytes, bytes to replies, in any version.
 //! - [`Call`], [`Reply`], [`Refusal`] and [`model`] are the API in its newest shape.
 //! - [`grammar`] reads what stands inside: image references, ports, binds, signals, …
 //! - [`websocket`] is what an attach may be carried by, usable by itself.
@@ -67,6 +68,8 @@ mod base64;
 mod buffer;
 #[cfg(feature = "api")]
 mod call;
+#[cfg(feature = "api")]
+pub mod client;
 #[cfg(feature = "api")]
 mod connection;
 #[cfg(feature = "api")]
@@ -122,7 +125,7 @@ pub use crate::{
     },
     connection::{Connection, Event, RequestId},
     dialect::{API_VERSION_NEWEST, API_VERSION_OLDEST},
-    error::{Misuse, PeerError},
+    error::{AnswerError, Misuse, PeerError},
     limits::Limits,
     refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
     reply::{Item, Reply},

@@ -20,6 +20,11 @@ pub struct Limits {
     pub blank_bytes_max: usize,
     /// Bytes of a JSON body. Default 4 MiB. Beyond: 413 and close.
     pub json_body_bytes_max: usize,
+    /// In the client role: bytes of an answer that is told as a whole (JSON, an error). Default 16 MiB. Beyond: the request
+    /// fails.
+    pub answer_bytes_max: usize,
+    /// In the client role: bytes of one value of a JSON stream. Default 1 MiB. Beyond: the request fails.
+    pub item_bytes_max: usize,
     /// Bytes of the extensions of one chunk. Default 256. Beyond: 400 and close.
     pub chunk_extension_bytes_max: usize,
     /// Bytes of the extensions of all chunks of a body. Default 16 KiB. Beyond: 400 and close.
@@ -62,6 +67,8 @@ impl Default for Limits {
             headers_max: 256,
             blank_bytes_max: 64,
             json_body_bytes_max: 4 * 1024 * KIB,
+            answer_bytes_max: 16 * 1024 * KIB,
+            item_bytes_max: 1024 * KIB,
             chunk_extension_bytes_max: 256,
             chunk_extensions_bytes_max: 16 * KIB,
             trailer_bytes_max: 8 * KIB,
@@ -85,6 +92,12 @@ pub(crate) const JSON_DEPTH_MAX: u32 = 64;
 
 /// How many values one text may hold.
 pub(crate) const JSON_VALUES_MAX: usize = 32_768;
+
+/// How many values an answer may hold. A thousand containers are listed in less than a tenth of it.
+pub(crate) const ANSWER_VALUES_MAX: usize = 1 << 20;
+
+/// Interim answers (status 1xx) before the real one.
+pub(crate) const INTERIM_ANSWERS_MAX: u8 = 16;
 
 /// What fits into 64 bits without being looked at for overflow.
 pub(crate) const CHUNK_SIZE_DIGITS_MAX: u8 = 16;

@@ -128,10 +128,46 @@ impl Query {
         self.0.retain(|(n, _)| n != name);
     }
 
+    /// Gives a parameter one more value.
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The text after `?`: what [`parse`](Self::parse) reads. Everything but letters, digits and a few marks is encoded.
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        for (name, value) in &self.0 {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            encode(name, "", &mut text);
+            text.push('=');
+            encode(value, "", &mut text);
+        }
+        text
+    }
+
     /// Gives a parameter a value, in place of those it has.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.remove(name);
         self.0.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+/// Percent-encodes all but letters, digits, `-._~` and what is in `kept`.
+pub(crate) fn encode(text: &str, kept: &str, out: &mut String) {
+    for byte in text.bytes() {
+        let letter = char::from(byte);
+        if byte.is_ascii_alphanumeric() || "-._~".contains(letter) || byte.is_ascii() && kept.contains(letter) {
+            out.push(letter);
+        } else {
+            let digit = |value: u8| {
+                char::from_digit(u32::from(value), 16)
+                    .unwrap_or('0')
+                    .to_ascii_uppercase()
+            };
+            out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+        }
     }
 }
 
@@ -348,6 +384,12 @@ mod tests {
         fn decode_undoes_encoding(text in ".*") {
             let encoded: String = text.bytes().map(|b| alloc::format!("%{b:02X}")).collect();
             prop_assert_eq!(decode(&encoded, true), Ok(text));
+        }
+
+        #[test]
+        fn parse_undoes_encode(pairs in prop::collection::vec((".*", ".*"), 0..4)) {
+            let query = Query(pairs);
+            prop_assert_eq!(Query::parse(&query.encode()), Ok(query));
         }
 
         #[test]

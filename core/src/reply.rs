@@ -50,11 +50,10 @@ pub enum Reply {
         /// What the daemon could not grant, for people.
         warnings: Vec<String>,
     },
-    /// Done, nothing to say: kill, pause, rename, restart, start, stop, remove, resize, tag, unpause, a detached exec.
-    /// Done, nothing to say: connect, disconnect, kill, start, stop, remove, resize, tag.
     /// `HEAD /containers/{id}/archive`.
     ContainerPath(Box<model::PathStat>),
-    /// Done, nothing to say: kill, start, stop, remove, resize, tag, unpacking an archive.
+    /// Done, nothing to say: connect and disconnect of networks, kill, pause, remove, rename, resize, restart, start, stop,
+    /// tag, unpacking an archive, unpause, a detached exec.
     Done,
     /// `GET /exec/{id}/json`.
     Exec(Box<model::Exec>),

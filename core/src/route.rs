@@ -104,6 +104,15 @@ pub(crate) fn find(method: &str, path: &str) -> Option<(Route, String)> {
         .find_map(|row| Some((row.route, fit(row.pattern, path)?.to_owned())))
 }
 
+/// Method and path of an endpoint, with `name` for the placeholder, not encoded. `None` when no path of the endpoint holds that
+/// name: it would lead elsewhere.
+pub(crate) fn path(route: Route, name: &str) -> Option<(&'static str, String)> {
+    let row = ROWS.iter().find(|row| row.route == route)?;
+    let path = row.pattern.replace("{}", name);
+    let (found, holds) = find(row.method, &path)?;
+    (found == route && holds == name).then_some((row.method, path))
+}
+
 /// What fills the placeholder (`{}`) of `pattern` in `path`; empty for a pattern without one.
 fn fit<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
     let Some((before, after)) = pattern.split_once("{}") else {

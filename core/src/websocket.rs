@@ -6,7 +6,7 @@
 //! are not masked, reserved bits, unknown opcodes, control frames that are long or in fragments, lengths of more than 63
 //! bits or not in the shortest form, fragments out of order, text that is no UTF-8.
 //!
-//! No extension is spoken. SHA-1 and base64 are written out here: they serve one input of 60 bytes and no secrecy, which
+//! No extension is spoken. SHA-1 is written out here: it serves one input of 60 bytes and no secrecy, which
 //! is no reason for a dependency.
 
 use alloc::{
@@ -18,7 +18,10 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::http::{HttpVersion, RequestHead, is_token, list_holds};
+use crate::{
+    base64,
+    http::{HttpVersion, RequestHead, is_token, list_holds},
+};
 
 /// What a client asks for that may have a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -536,21 +539,7 @@ fn is_key(key: &str) -> bool {
 fn accept(key: &str) -> String {
     let mut text = key.to_owned();
     text.push_str("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    base64(&sha1(text.as_bytes()))
-}
-
-/// RFC 4648 §4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
-        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let digit = DIGITS.get((bits >> shift & 0x3f) as usize).copied();
-            text.push(char::from(digit.filter(|_| at <= three.len()).unwrap_or(b'=')));
-        }
-    }
-    text
+    base64::encode(&sha1(text.as_bytes()), base64::STANDARD)
 }
 
 /// FIPS 180-4 §6.1.

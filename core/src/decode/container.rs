@@ -1,5 +1,4 @@
-//! What a create, a start, an attach, logs, a rename and an update ask for.
-//! What a create, a start, an attach, logs and the calls about paths in a container ask for.
+//! What a create, a start, an attach, logs, a rename, an update and the calls about paths in a container ask for.
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 

@@ -3,7 +3,9 @@
 //! gantry knows one shape of everything, that of the newest version. There is one file per version, and in it one item
 //! per change of the official history, in its order. A request of an older version is **lifted** through the changes
 //! that came after it, oldest first; the answer is **lowered** through the same changes, newest first. A request of the
-//! newest version passes none of them. Nowhere else is a version compared.
+//! newest version passes none of them. A client goes the other way round: it lowers its call ([`Effect::LowerCall`]) and
+//! **raises** the answer ([`Effect::Raise`]); each counterpart stands beside what it undoes. Nowhere else is a version
+//! compared.
 //!
 //! Sources, in this order: the documents of v1.0, v1.1, v1.22 and the history up to v1.18; the recorded answers of a
 //! genuine daemon of that time; the other documents. `bullet` is the number of the change within its version when the
@@ -36,7 +38,7 @@ mod v1_23;
 mod v1_24;
 mod wording;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use serde_json::{Map, Value};
@@ -51,19 +53,22 @@ pub const API_VERSION_OLDEST: &str = "1.0";
 
 /// A version of the API, `1.minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ApiVersion {
+pub struct ApiVersion {
     minor: u8,
 }
 
 impl ApiVersion {
     /// The first published version.
-    pub(crate) const OLDEST: Self = Self { minor: 0 };
+    pub const OLDEST: Self = Self { minor: 0 };
     /// The newest version that is served.
-    pub(crate) const NEWEST: Self = Self { minor: 24 };
+    pub const NEWEST: Self = Self { minor: 24 };
 
     /// Reads a version as Docker does: numbers separated by dots, missing ones are 0. So `1`, `1.` and `1.000000` (which
     /// Docker 0.3.3 sends) are 1.0, and 1.10 is newer than 1.9.
-    pub(crate) fn parse(text: &str) -> Result<Self, VersionError> {
+    ///
+    /// # Errors
+    /// It is no version, or one that is not spoken.
+    pub fn parse(text: &str) -> Result<Self, VersionError> {
         let mut numbers = text.split('.').map(|part| {
             part.bytes()
                 .try_fold(0_u32, |n, digit| {
@@ -88,9 +93,8 @@ impl ApiVersion {
             .map_err(|_| VersionError::TooNew)
     }
 
-    /// Every version served, oldest first.
-    #[cfg(test)]
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
+    /// Every version that is spoken, oldest first.
+    pub fn all() -> impl Iterator<Item = Self> {
         (Self::OLDEST.minor..=Self::NEWEST.minor).map(|minor| Self { minor })
     }
 }
@@ -101,9 +105,9 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// Why a version is not served.
+/// Why a version is not spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum VersionError {
+pub enum VersionError {
     /// Not numbers and dots.
     Malformed,
     /// Above [`ApiVersion::NEWEST`].
@@ -111,6 +115,18 @@ pub(crate) enum VersionError {
     /// Below [`ApiVersion::OLDEST`].
     TooOld,
 }
+
+impl fmt::Display for VersionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "not a version of the API",
+            Self::TooNew => "version of the API too new",
+            Self::TooOld => "version of the API too old",
+        })
+    }
+}
+
+impl core::error::Error for VersionError {}
 
 /// One change of the history.
 #[derive(Debug)]
@@ -157,12 +173,23 @@ pub(crate) enum Effect {
     RemovesRoute,
     /// These keys are not in replies and items below. `a.b` is a key in a key, `[]` each element, `*` each value of a map.
     AddsFields(&'static [&'static str]),
+    /// Calls cannot name these below: `?name` is a parameter, `?filters.name` a filter, anything else a key of the body,
+    /// `a.b` a key in a key. As the daemons of the time, the server role takes them at every version; the client role
+    /// refuses to send what the other side would silently ignore.
+    AddsParameters(&'static [&'static str]),
     /// Makes a request of below one of this version.
     Lift(fn(&mut Asked)),
+    /// Makes a call of this version one of below, as a client of that time wrote it. The error names what cannot be said
+    /// there.
+    LowerCall(fn(&mut Asked) -> Result<(), String>),
     /// Makes a reply of this version one of below.
     Lower(fn(&mut Answer)),
     /// Makes an item of a JSON stream one of below; `false` drops it.
     LowerItem(fn(&mut Value) -> bool),
+    /// Makes a reply of below one of this version, as far as it tells what this version tells.
+    Raise(fn(&mut Answer)),
+    /// Makes an item of a JSON stream of below one of this version.
+    RaiseItem(fn(&mut Value)),
     /// Turns the switches to where they were below.
     Switch(fn(&mut Manner)),
     /// Words a failure as below; `None` keeps the words of this version.
@@ -376,6 +403,47 @@ pub(crate) fn lift(version: ApiVersion, route: Route, asked: &mut Asked) {
     }
 }
 
+/// Makes a call of the newest version one of `version`. The error names what cannot be said there.
+pub(crate) fn lower_call(version: ApiVersion, route: Route, asked: &mut Asked) -> Result<(), String> {
+    for effect in effects_after(version, route).rev() {
+        if let Effect::LowerCall(lower) = effect {
+            lower(asked)?;
+        }
+    }
+    // Only now, as a key may have found another place on its way.
+    let configures = matches!(route, Route::Commit | Route::ImageCached);
+    // Their configuration is that of a create, and said by its items; but for ports, which a commit of any document may expose.
+    let same = configures.then(|| effects_after(version, Route::ContainerCreate));
+    let effects = effects_after(version, route).chain(same.into_iter().flatten());
+    let added = effects.filter_map(|effect| match effect {
+        Effect::AddsParameters(names) => Some(names.iter()),
+        _ => None,
+    });
+    let mut added = added.flatten().filter(|name| !configures || **name != "ExposedPorts");
+    match added.find_map(|name| named(asked, name)) {
+        Some(name) => Err(name),
+        None => Ok(()),
+    }
+}
+
+/// Makes a reply of `version` one of the newest.
+pub(crate) fn raise(version: ApiVersion, route: Route, answer: &mut Answer) {
+    for effect in effects_after(version, route) {
+        if let Effect::Raise(raise) = effect {
+            raise(answer);
+        }
+    }
+}
+
+/// Makes an item of a JSON stream of `version` one of the newest.
+pub(crate) fn raise_item(version: ApiVersion, route: Route, item: &mut Value) {
+    for effect in effects_after(version, route) {
+        if let Effect::RaiseItem(raise) = effect {
+            raise(item);
+        }
+    }
+}
+
 /// Makes a reply of the newest version one of `version`.
 pub(crate) fn lower(version: ApiVersion, route: Route, answer: &mut Answer) {
     for effect in effects_after(version, route).rev() {
@@ -426,6 +494,27 @@ pub(crate) fn lowers(version: ApiVersion, route: Route, items: bool) -> bool {
         Effect::LowerItem(_) => items,
         _ => false,
     })
+}
+
+/// What a call says by `name` (see [`Effect::AddsParameters`]), if it says anything.
+fn named(asked: &Asked, name: &str) -> Option<String> {
+    if let Some(filter) = name.strip_prefix("?filters.") {
+        let filters = asked.query.filters().unwrap_or_default();
+        return filters.0.contains_key(filter).then(|| format!("the filter {filter}"));
+    }
+    if let Some(parameter) = name.strip_prefix('?') {
+        return asked.query.get(parameter).map(|_| format!("the parameter {parameter}"));
+    }
+    let mut keys = name.split('.');
+    let first = asked.body.get(keys.next()?)?;
+    match keys.try_fold(first, |value, key| value.get(key))? {
+        Value::Null => None,
+        Value::Object(map) => match map.keys().next() {
+            Some(key) => Some(format!("{name}.{key}")),
+            None => Some(name.into()),
+        },
+        _ => Some(name.into()),
+    }
 }
 
 /// Removes what `path` names; see [`Effect::AddsFields`].
@@ -482,6 +571,38 @@ fn into_host_config(asked: &mut Asked, keys: &[&str]) {
         for (key, value) in moved {
             map.entry(key).or_insert(value);
         }
+    }
+}
+
+/// Moves `keys` from the `HostConfig` of a request to its top.
+fn out_of_host_config(asked: &mut Asked, keys: &[&str]) {
+    for key in keys {
+        if let Some(value) = take_from_host_config(asked, key) {
+            asked.body.insert((*key).into(), value);
+        }
+    }
+}
+
+/// Takes a key out of the `HostConfig` of a request, which goes when nothing is left in it.
+fn take_from_host_config(asked: &mut Asked, key: &str) -> Option<Value> {
+    let host_config = asked.body.get_mut("HostConfig")?.as_object_mut()?;
+    let value = host_config.remove(key);
+    if host_config.is_empty() {
+        asked.body.remove("HostConfig");
+    }
+    value
+}
+
+/// Gives the `HostConfig` of an inspected container a value that it does not show.
+fn set_in_host_config(container: &mut Map<String, Value>, key: &str, value: Option<Value>) {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return;
+    };
+    let host_config = container
+        .entry("HostConfig")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(host_config) = host_config {
+        host_config.entry(key).or_insert(value);
     }
 }
 

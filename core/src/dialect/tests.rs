@@ -216,7 +216,9 @@ fn answers(route: Route) -> Vec<Answer> {
     match route {
         Route::AuthCheck => {
             let reply = |status| json!({"IdentityToken": "x", "Status": status});
-            [reply("Login Succeeded"), reply("")].map(ok).concat()
+            let mut replies = [reply("Login Succeeded"), reply("")].map(ok).concat();
+            replies.extend(done(200));
+            replies
         }
         Route::Commit => ok(json!({"Id": "sha256:".to_owned() + &"ab".repeat(32)})),
         Route::ContainerInspect => ok(script::<model::Container>("container")),
@@ -310,6 +312,50 @@ fn odd_request() -> Asked {
     });
     let Value::Object(body) = body else { unreachable!() };
     Asked { query, body }
+}
+
+/// A call with everything that some version says differently, or not at all.
+fn odd_call() -> Asked {
+    let mut query = Query::default();
+    for (name, value) in [("comment", "x"), ("pause", "0"), ("size", "1")] {
+        query.set(name, value);
+    }
+    query.add("t", "a");
+    query.add("t", "b");
+    let body = json!({
+        "DriverOpts": {"type": "tmpfs"}, "EnableIPv6": true, "X-Registry-Auth": {"username": "x"},
+        "X-Registry-Config": {"configs": {"r": {"username": "x"}}}, "Entrypoint": [], "ExposedPorts": {"80/tcp": {}}, "PortSpecs": ["80"],
+        "HostConfig": {
+            "Binds": ["a:/a:nocopy"], "Dns": ["8.8.8.8"], "Memory": 1, "PidMode": "container:x",
+            "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}, "Privileged": true,
+            "RestartPolicy": {"Name": "unless-stopped"}, "SecurityOpt": ["x"], "VolumeDriver": "local",
+        },
+    });
+    let Value::Object(body) = body else { unreachable!() };
+    Asked { query, body }
+}
+
+/// A call that says nothing but `name`, which is written as in [`Effect::AddsParameters`].
+fn call_with(name: &str) -> Asked {
+    let mut asked = Asked {
+        query: Query::default(),
+        body: Map::new(),
+    };
+    if let Some(filter) = name.strip_prefix("?filters.") {
+        asked.query.set("filters", &json!({filter: ["x"]}).to_string());
+    } else if let Some(parameter) = name.strip_prefix('?') {
+        asked.query.set(parameter, r#"{"x":["x"]}"#);
+    } else if let Some((outer, inner)) = name.split_once('.') {
+        asked.body.insert(outer.into(), json!({inner: "x"}));
+    } else {
+        asked.body.insert(name.into(), "x".into());
+    }
+    asked
+}
+
+/// An event as the daemons of the first years told it.
+fn old_event() -> Value {
+    json!({"status": "start", "id": "abc", "from": "base:latest", "time": 1_374_067_924})
 }
 
 /// One of each failure, with texts that some version words differently.
@@ -586,7 +632,45 @@ fn no_item_is_idle() {
                     };
                     assert!(served().iter().any(differs), "{}", at(effect));
                 }
-                Effect::None { .. } => {}
+                Effect::AddsParameters(names) => {
+                    let below = ApiVersion { minor: minor - 1 };
+                    for name in *names {
+                        let refused = |route: &Route| lower_call(below, *route, &mut call_with(name)).is_err();
+                        assert!(change.routes.iter().any(refused), "{}: {name}", at(effect));
+                    }
+                }
+                Effect::LowerCall(lower) => {
+                    let mut asked = odd_call();
+                    let lowered = lower(&mut asked);
+                    assert!(lowered.is_err() || asked != odd_call(), "{}", at(effect));
+                }
+                // What they undo comes first.
+                Effect::Raise(_) | Effect::RaiseItem(_) | Effect::None { .. } => {}
+            }
+        }
+        for effect in change.effects {
+            let at = || format!("v1.{minor} item {}: {effect:?}", change.bullet);
+            match effect {
+                Effect::Raise(raise) => {
+                    let concerned = replies.iter().filter(|(route, _)| change.concerns(*route));
+                    let changes = |answer: &Answer| {
+                        let mut raised = answer.clone();
+                        raise(&mut raised);
+                        raised != *answer
+                    };
+                    assert!(concerned.flat_map(|(_, list)| list).any(changes), "{}", at());
+                }
+                Effect::RaiseItem(raise) => {
+                    let concerned = items.iter().filter(|(route, _)| change.concerns(*route));
+                    let told: Vec<_> = concerned
+                        .flat_map(|(_, list)| list.clone())
+                        .chain([old_event()])
+                        .collect();
+                    let mut raised = told.clone();
+                    raised.iter_mut().for_each(raise);
+                    assert_ne!(raised, told, "{}", at());
+                }
+                _ => {}
             }
         }
     }
@@ -715,13 +799,20 @@ proptest! {
                 body: Some(value.clone()),
             };
             lower(version, *route, &mut answer);
+            raise(version, *route, &mut answer);
+            answer.body = Some(value.clone());
+            raise(version, *route, &mut answer);
             let mut item = value.clone();
             lower_item(version, *route, &mut item);
+            raise_item(version, *route, &mut item);
+            item = value.clone();
+            raise_item(version, *route, &mut item);
             if let Value::Object(body) = &value {
                 let mut asked = Asked {
                     query: query.clone(),
                     body: body.clone(),
                 };
+                let _ = lower_call(version, *route, &mut asked.clone());
                 lift(version, *route, &mut asked);
                 // An error is a fine answer; a panic is not.
                 let _ = crate::decode::call(*route, &manner(version, *route), "name".into(), asked);

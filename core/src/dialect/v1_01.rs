@@ -48,14 +48,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageTag],
         what: "success 200 (seed v1.0 doc) becomes 201",
         source: Source::Documents,
-        effects: &[Effect::Lower(tag_was_200)],
+        effects: &[Effect::Lower(tag_was_200), Effect::Raise(tag_is_201)],
     },
     Change {
         bullet: 7,
         routes: &[Route::ImageTag],
         what: "tag added (seed v1.0 doc has only repo and force)",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?tag"])],
     },
     Change {
         bullet: 8,
@@ -108,7 +108,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "t (repository name for the result) added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?t"])],
     },
     Change {
         bullet: 15,
@@ -125,6 +125,7 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[
             Effect::AddsFields(&["NFd", "NGoroutines", "MemoryLimit", "SwapLimit"]),
             Effect::Lower(info_told_the_version),
+            Effect::Raise(info_names_the_server),
         ],
     },
     Change {
@@ -180,11 +181,23 @@ fn tag_was_200(answer: &mut Answer) {
     answer.status = 200;
 }
 
+fn tag_is_201(answer: &mut Answer) {
+    answer.status = 201;
+}
+
 /// `Version` stood in `info`.
 fn info_told_the_version(answer: &mut Answer) {
     if let Some(info) = body(answer)
         && let Some(version) = info.remove("ServerVersion")
     {
         info.insert("Version".into(), version);
+    }
+}
+
+fn info_names_the_server(answer: &mut Answer) {
+    if let Some(info) = body(answer)
+        && let Some(version) = info.remove("Version")
+    {
+        info.entry("ServerVersion").or_insert(version);
     }
 }

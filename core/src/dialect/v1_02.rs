@@ -1,5 +1,8 @@
 //! API v1.2. Sources: the Engine API version history, section "v1.2", and the documents of v1.1 and v1.2.
 
+use alloc::vec::Vec;
+use serde_json::Value;
+
 use super::{Answer, Change, Effect, Manner, Source, why};
 use crate::{route::Route, upload::ContextForm};
 
@@ -55,7 +58,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageRemove],
         what: "success becomes 200 with a JSON list of Untagged/Deleted items …",
         source: Source::History,
-        effects: &[Effect::Lower(removal_said_nothing)],
+        effects: &[Effect::Lower(removal_said_nothing), Effect::Raise(removal_of_nothing)],
     },
     Change {
         bullet: 8,
@@ -97,7 +100,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "remote added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?remote"])],
     },
     Change {
         bullet: 14,
@@ -134,4 +137,9 @@ fn login_was_stored(manner: &mut Manner) {
 /// archive: a body that is no form was the Dockerfile until then.
 fn context_was_the_dockerfile(manner: &mut Manner) {
     manner.context = ContextForm::FormOrDockerfile;
+}
+
+fn removal_of_nothing(answer: &mut Answer) {
+    answer.status = 200;
+    answer.body.get_or_insert(Value::Array(Vec::new()));
 }

@@ -1,6 +1,8 @@
 //! API v1.3. Sources: the Engine API version history, section "v1.3", and the documents of v1.2 and v1.3.
 
-use super::{Answer, Asked, Change, Effect, Manner, Source, elements, why};
+use alloc::string::String;
+
+use super::{Answer, Asked, Change, Effect, Manner, Source, elements};
 use crate::{route::Route, upload::ContextForm};
 
 pub(super) const CHANGES: &[Change] = &[
@@ -23,21 +25,21 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerList],
         what: "size=1 asks for SizeRw and SizeRootFs",
         source: Source::History,
-        effects: &[Effect::Lift(sizes_came_unasked)],
+        effects: &[Effect::Lift(sizes_came_unasked), Effect::LowerCall(sizes_come_unasked)],
     },
     Change {
         bullet: 4,
         routes: &[Route::ContainerStart],
         what: "host configuration accepted in the body (Binds)",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::LowerCall(start_has_no_body)],
     },
     Change {
         bullet: 5,
         routes: &[Route::ContainerStart],
         what: "example answer becomes 204 (status list says 200 until v1.4)",
         source: Source::Documents,
-        effects: &[Effect::Lower(start_was_200)],
+        effects: &[Effect::Lower(start_was_200), Effect::Raise(start_is_204)],
     },
     Change {
         bullet: 6,
@@ -51,7 +53,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "q (quiet) added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?q"])],
     },
     Change {
         bullet: 8,
@@ -76,7 +78,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageHistory],
         what: "Tag no longer shown",
         source: Source::Documents,
-        effects: &[Effect::Lower(tags_were_tag)],
+        effects: &[Effect::Lower(tags_were_tag), Effect::Raise(tags_of_tag)],
     },
     Change {
         bullet: 11,
@@ -90,6 +92,18 @@ pub(super) const CHANGES: &[Change] = &[
 /// v1.2 has no parameter for sizes and shows them always; below, they are taken away again.
 fn sizes_came_unasked(asked: &mut Asked) {
     asked.query.set("size", "1");
+}
+
+fn sizes_come_unasked(asked: &mut Asked) -> Result<(), String> {
+    asked.query.remove("size");
+    Ok(())
+}
+
+fn start_has_no_body(asked: &mut Asked) -> Result<(), String> {
+    match asked.body.is_empty() {
+        true => Ok(()),
+        false => Err("a host configuration at start".into()),
+    }
 }
 
 fn start_was_200(answer: &mut Answer) {
@@ -107,6 +121,14 @@ fn tags_were_tag(answer: &mut Answer) {
     }
 }
 
+fn tags_of_tag(answer: &mut Answer) {
+    for entry in elements(answer) {
+        if let Some(tags) = entry.remove("Tag") {
+            entry.entry("Tags").or_insert(tags);
+        }
+    }
+}
+
 fn context_was_a_form(manner: &mut Manner) {
     manner.context = ContextForm::FormOrArchive;
 }
@@ -114,4 +136,10 @@ fn context_was_a_form(manner: &mut Manner) {
 /// As the document of v1.2 says of the output.
 fn build_left_http(manner: &mut Manner) {
     manner.progress_in_http = false;
+}
+
+fn start_is_204(answer: &mut Answer) {
+    if answer.status == 200 {
+        answer.status = 204;
+    }
 }

@@ -1,10 +1,13 @@
 //! API v1.4. Sources: the Engine API version history, section "v1.4", and the documents of v1.3 and v1.4.
 
-use alloc::string::{String, ToString};
-use serde_json::{Map, Value};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Change, Effect, Source, body, why};
-use crate::route::Route;
+use crate::{query::number, route::Route};
 
 pub(super) const CHANGES: &[Change] = &[
     Change {
@@ -19,14 +22,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerTop],
         what: "ps_args added",
         source: Source::History,
-        effects: &[Effect::Lift(no_ps_args)],
+        effects: &[Effect::Lift(no_ps_args), Effect::AddsParameters(&["?ps_args"])],
     },
     Change {
         bullet: 3,
         routes: &[Route::ContainerTop],
         what: "shape changes to an object with Titles and Processes",
         source: Source::Documents,
-        effects: &[Effect::Lower(processes_were_objects)],
+        effects: &[Effect::Lower(processes_were_objects), Effect::Raise(processes_are_rows)],
     },
     Change {
         bullet: 4,
@@ -47,7 +50,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "Privileged and WorkingDir added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Privileged", "WorkingDir"])],
     },
     Change {
         bullet: 7,
@@ -98,14 +101,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "nocache added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?nocache"])],
     },
     Change {
         bullet: 14,
         routes: &[Route::AuthCheck],
         what: "serveraddress added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["serveraddress"])],
     },
     Change {
         bullet: 15,
@@ -115,6 +118,7 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[
             Effect::AddsFields(&["IPv4Forwarding"]),
             Effect::Lower(listeners_and_lxc),
+            Effect::Raise(listeners_are_counted),
         ],
     },
 ];
@@ -168,8 +172,29 @@ fn processes_were_objects(answer: &mut Answer) {
     answer.body = Some(processes.iter().map(object).collect());
 }
 
+/// Objects with these four keys, and nothing else, are what can be told.
+fn processes_are_rows(answer: &mut Answer) {
+    let Some(Value::Array(processes)) = &answer.body else {
+        return;
+    };
+    let text = |process: &Value, key| process.get(key).cloned().unwrap_or_else(|| "".into());
+    let row = |process: &Value| Value::from(["PID", "Tty", "Time", "Cmd"].map(|key| text(process, key)).to_vec());
+    let rows: Vec<Value> = processes.iter().map(row).collect();
+    let titles = ["PID", "TTY", "TIME", "CMD"];
+    answer.body = Some(json!({"Titles": titles, "Processes": rows}));
+}
+
 /// The name of the program of a command line.
 fn program(line: &str) -> &str {
     let path = line.split(' ').next().unwrap_or_default();
     path.rsplit('/').next().unwrap_or_default()
+}
+
+fn listeners_are_counted(answer: &mut Answer) {
+    let Some(info) = body(answer) else { return };
+    if let Some(Value::String(listeners)) = info.remove("EventsListeners")
+        && let Some(listeners) = number(&listeners)
+    {
+        info.entry("NEventsListener").or_insert(listeners.into());
+    }
 }

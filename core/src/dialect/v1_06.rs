@@ -1,9 +1,10 @@
 //! API v1.6. Sources: the Engine API version history, section "v1.6", and the documents of v1.5 and v1.6.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Change, Effect, Manner, Source, into_host_config, object, why};
+use super::v1_15::exposed_by;
+use super::{Answer, Asked, Change, Effect, Manner, Source, into_host_config, object, out_of_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -37,21 +38,31 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "name added (missing again in v1.7)",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::STILL_TAKEN }],
+        effects: &[Effect::AddsParameters(&["?name"])],
     },
     Change {
         bullet: 5,
         routes: &[Route::ContainerCreate],
         what: "ExposedPorts replaces PortSpecs; Privileged leaves the create body",
         source: Source::Documents,
-        effects: &[Effect::Lift(privileged_at_create)],
+        effects: &[
+            Effect::Lift(privileged_at_create),
+            Effect::LowerCall(create_of_1_5),
+            Effect::AddsParameters(&["ExposedPorts"]),
+        ],
     },
     Change {
         bullet: 6,
         routes: &[Route::ContainerStart],
         what: "ContainerIDFile, Privileged, PortBindings, Links, PublishAllPorts added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "ContainerIDFile",
+            "Privileged",
+            "PortBindings",
+            "Links",
+            "PublishAllPorts",
+        ])],
     },
     Change {
         bullet: 7,
@@ -61,6 +72,7 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[
             Effect::AddsFields(&["Config.ExposedPorts"]),
             Effect::Lower(port_mapping),
+            Effect::Raise(ports_of_the_mapping),
         ],
     },
     Change {
@@ -75,7 +87,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerKill],
         what: "signal (integer) added (missing again in v1.7-v1.8)",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::STILL_TAKEN }],
+        effects: &[Effect::AddsParameters(&["?signal"])],
     },
     Change {
         bullet: 10,
@@ -120,6 +132,20 @@ fn privileged_at_create(asked: &mut Asked) {
     into_host_config(asked, &["Privileged"]);
 }
 
+/// `Privileged` stands beside the program, and only `PortSpecs` expose ports.
+fn create_of_1_5(asked: &mut Asked) -> Result<(), String> {
+    out_of_host_config(asked, &["Privileged"]);
+    let specs = asked.body.get("PortSpecs").and_then(Value::as_array);
+    let exposed: Vec<String> = specs.into_iter().flatten().filter_map(exposed_by).collect();
+    if let Some(Value::Object(ports)) = asked.body.get_mut("ExposedPorts") {
+        ports.retain(|port, _| !exposed.contains(port));
+        if ports.is_empty() {
+            asked.body.remove("ExposedPorts");
+        }
+    }
+    Ok(())
+}
+
 /// `{"Tcp":{"80":"49153"},"Udp":{}}`: private to public port, as the clients up to Docker 0.6.4 read it.
 fn port_mapping(answer: &mut Answer) {
     let Some(settings) = answer.body.as_mut().and_then(|body| object(body, "NetworkSettings")) else {
@@ -136,4 +162,23 @@ fn port_mapping(answer: &mut Answer) {
         }
     }
     settings.insert("PortMapping".into(), json!({"Tcp": tcp, "Udp": udp}));
+}
+
+/// Where `Ports` are shown as well, they say more.
+fn ports_of_the_mapping(answer: &mut Answer) {
+    let Some(settings) = answer.body.as_mut().and_then(|body| object(body, "NetworkSettings")) else {
+        return;
+    };
+    let mapping = settings.remove("PortMapping").unwrap_or_default();
+    if settings.get("Ports").is_some_and(|ports| !ports.is_null()) {
+        return;
+    }
+    let mut ports = Map::new();
+    for (key, protocol) in [("Tcp", "tcp"), ("Udp", "udp")] {
+        for (private, public) in mapping.get(key).and_then(Value::as_object).into_iter().flatten() {
+            let binding = json!([{"HostIp": "", "HostPort": public}]);
+            ports.insert(format!("{private}/{protocol}"), binding);
+        }
+    }
+    settings.insert("Ports".into(), Value::Object(ports));
 }

@@ -1,6 +1,6 @@
 //! API v1.7. Sources: the Engine API version history, section "v1.7", and the documents of v1.6 and v1.7.
 
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use serde_json::Value;
 
 use super::{Answer, Change, Effect, Source, elements, why};
@@ -19,7 +19,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageList],
         what: "one entry per image: RepoTags array (and ParentId) instead of Repository and Tag",
         source: Source::History,
-        effects: &[Effect::Lower(one_entry_per_tag)],
+        effects: &[Effect::Lower(one_entry_per_tag), Effect::Raise(one_entry_per_image)],
     },
     Change {
         bullet: 3,
@@ -33,7 +33,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageSearch],
         what: "keys become lower case and new: name, description, is_official, is_trusted, star_count",
         source: Source::Documents,
-        effects: &[Effect::Lower(name_and_description)],
+        effects: &[Effect::Lower(name_and_description), Effect::Raise(keys_in_lower_case)],
     },
     Change {
         bullet: 5,
@@ -162,4 +162,41 @@ fn name_and_description(answer: &mut Answer) {
         let kept = kept.into_iter().filter_map(|(key, value)| Some((key.into(), value?)));
         *found = kept.collect();
     }
+}
+
+fn keys_in_lower_case(answer: &mut Answer) {
+    for found in elements(answer) {
+        for (new, old) in [("name", "Name"), ("description", "Description")] {
+            if let Some(value) = found.remove(old) {
+                found.entry(new).or_insert(value);
+            }
+        }
+    }
+}
+
+/// Entries of one image are those with its id. They need not stand together.
+fn one_entry_per_image(answer: &mut Answer) {
+    let Some(Value::Array(entries)) = &mut answer.body else {
+        return;
+    };
+    let mut images: Vec<Value> = Vec::new();
+    for mut entry in entries.drain(..) {
+        let mut take = |key| entry.as_object_mut().and_then(|entry| entry.remove(key));
+        let (repository, tag) = (take("Repository"), take("Tag"));
+        let text = |value: &Option<Value>| String::from(value.as_ref().and_then(Value::as_str).unwrap_or("<none>"));
+        let name = Value::String(format!("{}:{}", text(&repository), text(&tag)));
+        let known = images.iter_mut().find(|image| image.get("Id") == entry.get("Id"));
+        match (known.and_then(|image| image.get_mut("RepoTags")), &mut entry) {
+            (Some(Value::Array(tags)), _) => tags.push(name),
+            (_, Value::Object(image)) => {
+                image
+                    .entry("RepoTags")
+                    .or_insert_with(|| Value::Array(Vec::from([name])));
+                images.push(entry);
+            }
+            // No list of images; the error is worded where it is read.
+            _ => images.push(entry),
+        }
+    }
+    *entries = images;
 }

@@ -46,7 +46,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "X-Registry-Auth accepted, in v1.8 only",
         source: Source::Documents,
-        effects: &[Effect::None { why: "lifted at v1.9" }],
+        effects: &[Effect::AddsParameters(&["X-Registry-Auth"])],
     },
     Change {
         bullet: 7,
@@ -60,7 +60,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "CpuShares added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["CpuShares"])],
     },
     Change {
         bullet: 9,

@@ -17,7 +17,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "X-Registry-Config (base64 configuration file, several registries) replaces X-Registry-Auth",
         source: Source::History,
-        effects: &[Effect::Lift(one_login)],
+        effects: &[Effect::Lift(one_login), Effect::LowerCall(to_one_login)],
     },
     Change {
         bullet: 2,
@@ -76,6 +76,32 @@ fn one_login(asked: &mut Asked) {
     let server = String::from(server.unwrap_or(INDEX));
     let logins = Map::from_iter([(server, Value::Object(login))]);
     asked.body.entry(REGISTRY_CONFIG).or_insert(Value::Object(logins));
+}
+
+/// A login that does not name its registry is told which one it is for.
+fn to_one_login(asked: &mut Asked) -> Result<(), String> {
+    let Some(Value::Object(mut config)) = asked.body.remove(REGISTRY_CONFIG) else {
+        return Ok(());
+    };
+    let Some(Value::Object(logins)) = config.remove("configs") else {
+        return Ok(());
+    };
+    let mut logins = logins.into_iter();
+    match (logins.next(), logins.next()) {
+        (Some((registry, Value::Object(mut login))), None) => {
+            let server = login.get("serveraddress").and_then(Value::as_str);
+            match server {
+                Some(server) if server != registry => return Err("a login for another registry than it names".into()),
+                None if registry != INDEX => {
+                    login.insert("serveraddress".into(), registry.into());
+                }
+                _ => {}
+            }
+            asked.body.insert(REGISTRY_AUTH.into(), Value::Object(login));
+            Ok(())
+        }
+        _ => Err("logins for several registries".into()),
+    }
 }
 
 /// What a login without registry is for.

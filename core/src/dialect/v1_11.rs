@@ -18,7 +18,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Events],
         what: "until added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?until"])],
     },
     Change {
         bullet: 3,

@@ -1,5 +1,7 @@
 //! API v1.13. Sources: the Engine API version history, section "v1.13", and the documents of v1.12 and v1.13.
 
+use alloc::string::String;
+
 use super::{Asked, Change, Effect, Source, why};
 use crate::route::Route;
 
@@ -43,14 +45,17 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Commit],
         what: "pause added, default true (in a document only from v1.20)",
         source: Source::History,
-        effects: &[Effect::Lift(commit_did_not_pause)],
+        effects: &[
+            Effect::Lift(commit_did_not_pause),
+            Effect::LowerCall(commit_does_not_pause),
+        ],
     },
     Change {
         bullet: 6,
         routes: &[Route::ContainerLogs],
         what: "tail added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?tail"])],
     },
     Change {
         bullet: 7,
@@ -64,5 +69,15 @@ pub(super) const CHANGES: &[Change] = &[
 fn commit_did_not_pause(asked: &mut Asked) {
     if asked.query.text("pause").is_none() {
         asked.query.set("pause", "0");
+    }
+}
+
+fn commit_does_not_pause(asked: &mut Asked) -> Result<(), String> {
+    match asked.query.text("pause").is_none() || asked.query.flag("pause") {
+        true => Err("a commit that pauses the container".into()),
+        false => {
+            asked.query.remove("pause");
+            Ok(())
+        }
     }
 }

@@ -18,7 +18,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerStart],
         what: "CapAdd and CapDrop added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["CapAdd", "CapDrop"])],
     },
     Change {
         bullet: 3,
@@ -46,9 +46,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "RestartPolicy shown at top level of the body; Env example",
         source: Source::Documents,
-        effects: &[Effect::None {
-            why: "RestartPolicy is lifted at v1.15",
-        }],
+        effects: &[Effect::AddsParameters(&["RestartPolicy"])],
     },
     Change {
         bullet: 7,

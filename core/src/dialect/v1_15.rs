@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 use serde_json::{Map, Value, json};
 
-use super::{Asked, Change, Effect, Manner, Source, into_host_config, why};
+use super::{Asked, Change, Effect, Manner, Source, into_host_config, out_of_host_config, take_from_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -12,21 +12,32 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig accepted at create time",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig"])],
     },
     Change {
         bullet: 2,
         routes: &[Route::ContainerCreate],
         what: "Entrypoint, MacAddress, SecurityOpt added; PortSpecs and top-level RestartPolicy leave …",
         source: Source::Documents,
-        effects: &[Effect::Lift(port_specs), Effect::Lift(restart_policy)],
+        effects: &[
+            Effect::Lift(port_specs),
+            Effect::LowerCall(to_port_specs),
+            Effect::Lift(restart_policy),
+            Effect::LowerCall(restart_policy_beside),
+            Effect::AddsParameters(&["MacAddress", "SecurityOpt"]),
+        ],
     },
     Change {
         bullet: 3,
         routes: &[Route::ContainerStart],
         what: "LxcConf becomes an object; DnsSearch, RestartPolicy, NetworkMode, Devices added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "DnsSearch",
+            "RestartPolicy",
+            "NetworkMode",
+            "Devices",
+        ])],
     },
     Change {
         bullet: 4,
@@ -102,6 +113,11 @@ fn restart_policy(asked: &mut Asked) {
     into_host_config(asked, &["RestartPolicy"]);
 }
 
+fn restart_policy_beside(asked: &mut Asked) -> Result<(), String> {
+    out_of_host_config(asked, &["RestartPolicy"]);
+    Ok(())
+}
+
 /// `PortSpecs` (`80`, `8080:80`, `80/udp`, `8080:80/udp`, `127.0.0.1:8080:80`) both exposes and publishes; without a
 /// public port, one is chosen. What is no such text is left to fail where ports are read.
 pub(super) fn port_specs(asked: &mut Asked) {
@@ -137,6 +153,53 @@ pub(super) fn port_specs(asked: &mut Asked) {
     if let Some(Value::Object(host_config)) = asked.body.get_mut("HostConfig") {
         merge(host_config, "PortBindings", published);
     }
+}
+
+/// A spec publishes a port and exposes it, so what is published without being exposed has none; nor has a port without
+/// protocol, or without any binding.
+fn to_port_specs(asked: &mut Asked) -> Result<(), String> {
+    let Some(Value::Object(published)) = take_from_host_config(asked, "PortBindings") else {
+        return Ok(());
+    };
+    let exposed = asked.body.get("ExposedPorts");
+    let mut specs = Vec::new();
+    for (port, bindings) in &published {
+        let is_exposed = exposed.is_some_and(|ports| ports.get(port).is_some());
+        let bindings = bindings
+            .as_array()
+            .filter(|bindings| is_exposed && !bindings.is_empty());
+        let written = bindings.and_then(|list| list.iter().map(|binding| spec(port, binding)).collect());
+        let Some(written): Option<Vec<Value>> = written else {
+            return Err(format!("HostConfig.PortBindings of {port}"));
+        };
+        specs.extend(written);
+    }
+    asked.body.insert("PortSpecs".into(), Value::Array(specs));
+    Ok(())
+}
+
+fn spec(port: &str, binding: &Value) -> Option<Value> {
+    let text = |key| binding.get(key).and_then(Value::as_str);
+    let (private, protocol) = port.split_once('/')?;
+    let (address, public) = (text("HostIp")?, text("HostPort")?);
+    let fits = !private.contains(':') && !public.contains([':', '/']) && !address.contains('/');
+    let ports = match (address, public) {
+        ("", "") => private.into(),
+        ("", public) => format!("{public}:{private}"),
+        (address, public) => format!("{address}:{public}:{private}"),
+    };
+    fits.then(|| match protocol {
+        "tcp" => ports.into(),
+        protocol => format!("{ports}/{protocol}").into(),
+    })
+}
+
+/// The port that a spec exposes.
+pub(super) fn exposed_by(spec: &Value) -> Option<String> {
+    let spec = spec.as_str()?;
+    let (ports, protocol) = spec.split_once('/').unwrap_or((spec, "tcp"));
+    let (_, private) = ports.rsplit_once(':').unwrap_or(("", ports));
+    Some(format!("{private}/{protocol}"))
 }
 
 /// Adds what is missing to the map under `key`.

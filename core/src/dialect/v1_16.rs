@@ -1,6 +1,8 @@
 //! API v1.16. Sources: the Engine API version history, section "v1.16", and the documents of v1.15 and v1.16.
 
-use super::{Change, Effect, Source, why};
+use alloc::{format, string::String};
+
+use super::{Asked, Change, Effect, Source, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -72,22 +74,44 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerStart],
         what: "body no longer documented; HostConfig still accepted for compatibility",
         source: Source::Documents,
-        effects: &[Effect::None {
-            why: "a body is honoured up to v1.23",
-        }],
+        effects: &[Effect::LowerCall(only_documented_keys)],
     },
     Change {
         bullet: 10,
         routes: &[Route::Build],
         what: "pull added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?pull"])],
     },
     Change {
         bullet: 11,
         routes: &[Route::Events],
         what: "filters added: event, image, container",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters"])],
     },
 ];
+
+/// Below, the document lists what a start may set.
+fn only_documented_keys(asked: &mut Asked) -> Result<(), String> {
+    const KEYS: [&str; 14] = [
+        "Binds",
+        "CapAdd",
+        "CapDrop",
+        "ContainerIDFile",
+        "Devices",
+        "Dns",
+        "DnsSearch",
+        "Links",
+        "NetworkMode",
+        "PortBindings",
+        "Privileged",
+        "PublishAllPorts",
+        "RestartPolicy",
+        "VolumesFrom",
+    ];
+    match asked.body.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        Some(key) => Err(format!("{key} at start")),
+        None => Ok(()),
+    }
+}

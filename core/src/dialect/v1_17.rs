@@ -3,7 +3,9 @@
 use alloc::{string::String, vec::Vec};
 use serde_json::Value;
 
-use super::{Answer, Asked, Change, Effect, Source, body, into_host_config, why};
+use super::{
+    Answer, Asked, Change, Effect, Source, body, into_host_config, out_of_host_config, set_in_host_config, why,
+};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -37,7 +39,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "Labels accepted (document: v1.18)",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Labels"])],
     },
     Change {
         bullet: 5,
@@ -65,7 +67,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate, Route::ContainerStart],
         what: "HostConfig.ReadonlyRootfs added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.ReadonlyRootfs", "ReadonlyRootfs"])],
     },
     Change {
         bullet: 9,
@@ -95,21 +97,21 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerInspect],
         what: "example rewritten: many fields first shown here (AppArmorProfile, Driver, ExecDriver …",
         source: Source::Documents,
-        effects: &[Effect::Lower(old_spellings)],
+        effects: &[Effect::Lower(old_spellings), Effect::Raise(from_old_spellings)],
     },
     Change {
         bullet: 13,
         routes: &[Route::ContainerCreate],
         what: "SecurityOpt moves into HostConfig",
         source: Source::Documents,
-        effects: &[Effect::Lift(security_opt)],
+        effects: &[Effect::Lift(security_opt), Effect::LowerCall(security_opt_beside)],
     },
     Change {
         bullet: 14,
         routes: &[Route::Build],
         what: "dockerfile added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?dockerfile"])],
     },
     Change {
         bullet: 15,
@@ -139,6 +141,11 @@ fn security_opt(asked: &mut Asked) {
     into_host_config(asked, &["SecurityOpt"]);
 }
 
+fn security_opt_beside(asked: &mut Asked) -> Result<(), String> {
+    out_of_host_config(asked, &["SecurityOpt"]);
+    Ok(())
+}
+
 /// What the documents up to v1.16 show of a container, beside the spellings that daemons really sent.
 fn old_spellings(answer: &mut Answer) {
     let Some(container) = body(answer) else { return };
@@ -161,6 +168,26 @@ fn old_spellings(answer: &mut Answer) {
         for (new, old) in [("IPAddress", "IpAddress"), ("IPPrefixLen", "IpPrefixLen")] {
             if let Some(value) = settings.get(new).cloned() {
                 settings.insert(old.into(), value);
+            }
+        }
+    }
+}
+
+fn from_old_spellings(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    if let Some(Value::Object(config)) = container.get_mut("Config") {
+        let dns = config.remove("Dns");
+        let volumes_from = match config.remove("VolumesFrom") {
+            Some(Value::String(names)) if !names.is_empty() => Some(names.split(',').collect()),
+            _ => None,
+        };
+        set_in_host_config(container, "Dns", dns);
+        set_in_host_config(container, "VolumesFrom", volumes_from);
+    }
+    if let Some(Value::Object(settings)) = container.get_mut("NetworkSettings") {
+        for (new, old) in [("IPAddress", "IpAddress"), ("IPPrefixLen", "IpPrefixLen")] {
+            if let Some(value) = settings.remove(old) {
+                settings.entry(new).or_insert(value);
             }
         }
     }

@@ -1,9 +1,9 @@
 //! API v1.18. Sources: the Engine API version history, section "v1.18", and the documents of v1.17 and v1.18.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use serde_json::Value;
 
-use super::{Answer, Change, Effect, Source, body, why};
+use super::{Answer, Asked, Change, Effect, Source, body, out_of_host_config, take_from_host_config, why};
 use crate::route::Route;
 
 pub(super) const CHANGES: &[Change] = &[
@@ -19,7 +19,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate, Route::ContainerStart],
         what: "HostConfig.Ulimits added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.Ulimits", "Ulimits"])],
     },
     Change {
         bullet: 3,
@@ -40,6 +40,7 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::Documents,
         effects: &[
             Effect::Lower(flags_and_index_server),
+            Effect::Raise(flags_are_numbers),
             Effect::AddsFields(&["RegistryConfig"]),
         ],
     },
@@ -55,21 +56,26 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageList],
         what: "digests used in an example without being listed; label filter added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.label"])],
     },
     Change {
         bullet: 7,
         routes: &[Route::Build],
         what: "memory, memswap, cpushares, cpusetcpus added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "?memory",
+            "?memswap",
+            "?cpushares",
+            "?cpusetcpus",
+        ])],
     },
     Change {
         bullet: 8,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.CgroupParent added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.CgroupParent"])],
     },
     Change {
         bullet: 9,
@@ -92,9 +98,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "Memory, MemorySwap, CpuShares move from the top level into HostConfig …",
         source: Source::Documents,
-        effects: &[Effect::None {
-            why: "the old places are read at every version",
-        }],
+        effects: &[Effect::LowerCall(limits_beside)],
     },
     Change {
         bullet: 12,
@@ -126,14 +130,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerList],
         what: "filters gain label",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.label"])],
     },
     Change {
         bullet: 16,
         routes: &[Route::ContainerRemove],
         what: "link added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?link"])],
     },
     Change {
         bullet: 17,
@@ -267,4 +271,30 @@ fn flags_and_index_server(answer: &mut Answer) {
     if let Some(server) = info.get_mut("IndexServerAddress") {
         *server = Value::Array(Vec::from([server.take()]));
     }
+}
+
+/// Booleans become numbers, as they are in this version only.
+fn flags_are_numbers(answer: &mut Answer) {
+    let Some(info) = body(answer) else { return };
+    for flag in ["Debug", "IPv4Forwarding", "MemoryLimit", "SwapLimit"] {
+        if let Some(value) = info.get_mut(flag)
+            && let Some(on) = value.as_bool()
+        {
+            *value = Value::from(i32::from(on));
+        }
+    }
+    if let Some(server) = info.get_mut("IndexServerAddress")
+        && let Value::Array(list) = server
+    {
+        *server = list.first_mut().map(Value::take).unwrap_or_default();
+    }
+}
+
+/// `CpuShares` and the like stand beside the program, and `CpusetCpus` is `Cpuset` there.
+fn limits_beside(asked: &mut Asked) -> Result<(), String> {
+    out_of_host_config(asked, &["Memory", "MemorySwap", "CpuShares"]);
+    if let Some(cpus) = take_from_host_config(asked, "CpusetCpus") {
+        asked.body.insert("Cpuset".into(), cpus);
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! API v1.19. Sources: the Engine API version history, section "v1.19", and the documents of v1.18 and v1.19.
 
-use alloc::format;
+use alloc::{format, string::String};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,14 +27,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerStats],
         what: "stream added (default true)",
         source: Source::History,
-        effects: &[Effect::Lift(stats_streamed)],
+        effects: &[Effect::Lift(stats_streamed), Effect::AddsParameters(&["?stream"])],
     },
     Change {
         bullet: 3,
         routes: &[Route::ContainerLogs],
         what: "since added (UNIX time, default 0)",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?since"])],
     },
     Change {
         bullet: 4,
@@ -43,6 +43,7 @@ pub(super) const CHANGES: &[Change] = &[
         source: Source::History,
         effects: &[
             Effect::Lower(flags_were_numbers),
+            Effect::Raise(flags_are_booleans),
             Effect::AddsFields(&["CpuCfsPeriod", "CpuCfsQuota", "OomKillDisable"]),
         ],
     },
@@ -58,21 +59,25 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.CpuPeriod and CpuQuota added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.CpuPeriod", "HostConfig.CpuQuota"])],
     },
     Change {
         bullet: 7,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.CpusetMems, BlkioWeight, OomKillDisable added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "HostConfig.BlkioWeight",
+            "HostConfig.CpusetMems",
+            "HostConfig.OomKillDisable",
+        ])],
     },
     Change {
         bullet: 8,
         routes: &[Route::Build],
         what: "cpuperiod and cpuquota added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?cpuperiod", "?cpuquota"])],
     },
     Change {
         bullet: 9,
@@ -123,7 +128,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Commit],
         what: "Labels added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Labels"])],
     },
     Change {
         bullet: 15,
@@ -137,7 +142,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerExec],
         what: "User added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["User"])],
     },
     Change {
         bullet: 17,
@@ -165,7 +170,10 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "an empty entry point means none instead of the image's",
         source: Source::Daemons,
-        effects: &[Effect::Lift(empty_entrypoint_was_none)],
+        effects: &[
+            Effect::Lift(empty_entrypoint_was_none),
+            Effect::LowerCall(no_empty_entrypoint),
+        ],
     },
     Change {
         bullet: 21,
@@ -216,6 +224,17 @@ fn flags_were_numbers(answer: &mut Answer) {
     }
 }
 
+fn flags_are_booleans(answer: &mut Answer) {
+    let Some(info) = body(answer) else { return };
+    for flag in ["Debug", "IPv4Forwarding", "MemoryLimit", "SwapLimit"] {
+        if let Some(value) = info.get_mut(flag)
+            && let Some(number) = value.as_i64()
+        {
+            *value = Value::Bool(number != 0);
+        }
+    }
+}
+
 fn bad_limit_was_ignored(asked: &mut Asked) {
     if asked.query.number("limit").is_err() {
         asked.query.remove("limit");
@@ -238,6 +257,13 @@ fn empty_entrypoint_was_none(asked: &mut Asked) {
         .is_some_and(|words| words.is_empty())
     {
         asked.body.remove("Entrypoint");
+    }
+}
+
+fn no_empty_entrypoint(asked: &mut Asked) -> Result<(), String> {
+    match asked.body.get("Entrypoint").and_then(Value::as_array) {
+        Some(words) if words.is_empty() => Err("an empty Entrypoint".into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! API v1.20. Sources: the Engine API version history, section "v1.20", and the documents of v1.19 and v1.20.
 
+use alloc::string::String;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Change, Effect, Failure, Source, Words, body, elements, why};
+use super::{Answer, Asked, Change, Effect, Failure, Source, Words, body, elements, set_in_host_config, why};
 use crate::{decode::REGISTRY_CONFIG, refusal::Refusal, route::Route};
 
 pub(super) const CHANGES: &[Change] = &[
@@ -41,14 +42,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.GroupAdd added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.GroupAdd"])],
     },
     Change {
         bullet: 6,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.MemorySwappiness added; gelf log driver",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.MemorySwappiness"])],
     },
     Change {
         bullet: 7,
@@ -58,6 +59,8 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[
             Effect::Lower(volumes_instead_of_mounts),
             Effect::Lower(limits_in_config),
+            Effect::Raise(mounts_of_volumes),
+            Effect::Raise(limits_in_host_config),
         ],
     },
     Change {
@@ -79,7 +82,10 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "structure of X-Registry-Config described (host to username and password)",
         source: Source::Documents,
-        effects: &[Effect::Lift(logins_stood_deeper)],
+        effects: &[
+            Effect::Lift(logins_stood_deeper),
+            Effect::LowerCall(logins_stand_deeper),
+        ],
     },
     Change {
         bullet: 11,
@@ -116,7 +122,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageSearch],
         what: "is_trusted no longer shown",
         source: Source::Documents,
-        effects: &[Effect::Lower(trusted_beside_automated)],
+        effects: &[Effect::Lower(trusted_beside_automated), Effect::Raise(automated_alone)],
     },
     Change {
         bullet: 16,
@@ -150,6 +156,19 @@ fn volumes_instead_of_mounts(answer: &mut Answer) {
     container.insert("VolumesRW".into(), Value::Object(writable));
 }
 
+/// Without `VolumesRW`, all are writable.
+fn mounts_of_volumes(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    let (volumes, writable) = (container.remove("Volumes"), container.remove("VolumesRW"));
+    let mount = |(target, source): (&String, &Value)| {
+        let rw = writable.as_ref().and_then(|writable| writable.get(target));
+        json!({"Destination": target, "Source": source, "RW": rw.unwrap_or(&Value::Bool(true))})
+    };
+    let volumes = volumes.as_ref().and_then(Value::as_object);
+    let mounts = volumes.into_iter().flatten().map(mount).collect();
+    container.entry("Mounts").or_insert(Value::Array(mounts));
+}
+
 /// Limits stood in `Config`, for some years also in `HostConfig`. `PortSpecs` went at the same time.
 fn limits_in_config(answer: &mut Answer) {
     let Some(container) = body(answer) else { return };
@@ -165,6 +184,21 @@ fn limits_in_config(answer: &mut Answer) {
         for (key, value) in limits {
             config.insert(key.into(), value);
         }
+    }
+}
+
+fn limits_in_host_config(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    for (old, new) in [
+        ("Memory", "Memory"),
+        ("MemorySwap", "MemorySwap"),
+        ("CpuShares", "CpuShares"),
+        ("Cpuset", "CpusetCpus"),
+    ] {
+        let limit = container
+            .get_mut("Config")
+            .and_then(|config| config.as_object_mut()?.remove(old));
+        set_in_host_config(container, new, limit);
     }
 }
 
@@ -188,6 +222,21 @@ fn logins_stood_deeper(asked: &mut Asked) {
         let key = config.keys().find(|key| key.eq_ignore_ascii_case("configs")).cloned();
         if let Some(Value::Object(logins)) = key.and_then(|key| config.remove(&key)) {
             *config = logins;
+        }
+    }
+}
+
+fn logins_stand_deeper(asked: &mut Asked) -> Result<(), String> {
+    if let Some(logins) = asked.body.get_mut(REGISTRY_CONFIG) {
+        *logins = json!({"configs": logins.take()});
+    }
+    Ok(())
+}
+
+fn automated_alone(answer: &mut Answer) {
+    for found in elements(answer) {
+        if let Some(trusted) = found.remove("is_trusted") {
+            found.entry("is_automated").or_insert(trusted);
         }
     }
 }

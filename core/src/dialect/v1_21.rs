@@ -1,9 +1,12 @@
 //! API v1.21. Sources: the Engine API version history, section "v1.21", and the documents of v1.20 and v1.21.
 
-use alloc::format;
+use alloc::{format, string::String};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Asked, Change, Effect, Failure, Source, Words, body, into_host_config, object, why};
+use super::{
+    Answer, Asked, Change, Effect, Failure, Source, Words, body, into_host_config, object, out_of_host_config,
+    set_in_host_config, why,
+};
 use crate::refusal::Refusal;
 use crate::route::Route;
 
@@ -83,7 +86,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "VolumeDriver moves from the configuration into HostConfig",
         source: Source::History,
-        effects: &[Effect::Lift(volume_driver)],
+        effects: &[Effect::Lift(volume_driver), Effect::LowerCall(volume_driver_beside)],
     },
     Change {
         bullet: 12,
@@ -107,49 +110,54 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "StopSignal added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["StopSignal"])],
     },
     Change {
         bullet: 15,
         routes: &[Route::ContainerStats],
         what: "networks (one entry per interface) replaces network",
         source: Source::History,
-        effects: &[Effect::Lower(one_network), Effect::LowerItem(one_network_in_items)],
+        effects: &[
+            Effect::Lower(one_network),
+            Effect::LowerItem(one_network_in_items),
+            Effect::Raise(an_interface),
+            Effect::RaiseItem(an_interface_in_items),
+        ],
     },
     Change {
         bullet: 16,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.DnsOptions added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.DnsOptions"])],
     },
     Change {
         bullet: 17,
         routes: &[Route::Build],
         what: "buildargs added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?buildargs"])],
     },
     Change {
         bullet: 18,
         routes: &[Route::Build],
         what: "t may be repeated",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::LowerCall(one_tag)],
     },
     Change {
         bullet: 19,
         routes: &[Route::Events],
         what: "timeNano added (history writes timenano)",
         source: Source::History,
-        effects: &[Effect::LowerItem(no_time_nano)],
+        effects: &[Effect::LowerItem(no_time_nano), Effect::RaiseItem(time_nano_of_time)],
     },
     Change {
         bullet: 20,
         routes: &[Route::Events],
         what: "filters gain label",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.label"])],
     },
     Change {
         bullet: 21,
@@ -186,21 +194,24 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.KernelMemory added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.KernelMemory"])],
     },
     Change {
         bullet: 26,
         routes: &[Route::ContainerCreate],
         what: "HostConfig.MemoryReservation added; restart policy unless-stopped …",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[
+            Effect::AddsParameters(&["HostConfig.MemoryReservation"]),
+            Effect::LowerCall(no_unless_stopped),
+        ],
     },
     Change {
         bullet: 27,
         routes: &[Route::ContainerInspect],
         what: "size added: SizeRw and SizeRootFs in the answer",
         source: Source::History,
-        effects: &[Effect::Lift(no_sizes)],
+        effects: &[Effect::Lift(no_sizes), Effect::AddsParameters(&["?size"])],
     },
     Change {
         bullet: 28,
@@ -230,6 +241,7 @@ pub(super) const CHANGES: &[Change] = &[
                 "HostConfig.VolumeDriver",
             ]),
             Effect::Lower(old_config_and_ports),
+            Effect::Raise(volume_driver_of_config),
         ],
     },
     Change {
@@ -244,14 +256,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.OomScoreAdj added (document: v1.22)",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.OomScoreAdj"])],
     },
     Change {
         bullet: 32,
         routes: &[Route::ContainerExec],
         what: "Privileged added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Privileged"])],
     },
     Change {
         bullet: 33,
@@ -280,11 +292,37 @@ fn volume_driver(asked: &mut Asked) {
     into_host_config(asked, &["VolumeDriver"]);
 }
 
+fn volume_driver_beside(asked: &mut Asked) -> Result<(), String> {
+    out_of_host_config(asked, &["VolumeDriver"]);
+    Ok(())
+}
+
+fn no_unless_stopped(asked: &mut Asked) -> Result<(), String> {
+    let config = asked
+        .body
+        .get("HostConfig")
+        .and_then(|config| config.get("RestartPolicy"));
+    let name = config.and_then(|policy| policy.get("Name"));
+    match name.and_then(Value::as_str) {
+        Some("unless-stopped") => Err("the restart policy unless-stopped".into()),
+        _ => Ok(()),
+    }
+}
+
 fn no_time_nano(item: &mut Value) -> bool {
     if let Value::Object(event) = item {
         event.remove("timeNano");
     }
     true
+}
+
+fn time_nano_of_time(item: &mut Value) {
+    if let Value::Object(event) = item
+        && let Some(time) = event.get("time").and_then(Value::as_i64)
+    {
+        let nanos = time.saturating_mul(1_000_000_000);
+        event.entry("timeNano").or_insert(nanos.into());
+    }
 }
 
 /// The parameter had no meaning.
@@ -312,6 +350,13 @@ fn old_config_and_ports(answer: &mut Answer) {
     if let Some(Value::Object(settings)) = container.get_mut("NetworkSettings") {
         settings.insert("PortMapping".into(), Value::Null);
     }
+}
+
+fn volume_driver_of_config(answer: &mut Answer) {
+    let Some(container) = body(answer) else { return };
+    let config = container.get_mut("Config").and_then(Value::as_object_mut);
+    let driver = config.and_then(|config| config.remove("VolumeDriver"));
+    set_in_host_config(container, "VolumeDriver", driver);
 }
 
 /// The configuration that an image was committed from had these two, which belong to a host.
@@ -355,6 +400,26 @@ fn sum_networks(stats: &mut Value) {
     ];
     let network: Map<_, _> = counters.iter().map(|&key| (key.into(), sum(key).into())).collect();
     stats.insert("network".into(), Value::Object(network));
+}
+
+fn an_interface(answer: &mut Answer) {
+    answer.body.iter_mut().for_each(an_interface_in_items);
+}
+
+/// The sum stands for `eth0`, which nearly every container has alone.
+fn an_interface_in_items(stats: &mut Value) {
+    if let Value::Object(stats) = stats
+        && let Some(network @ Value::Object(_)) = stats.remove("network")
+    {
+        stats.entry("networks").or_insert(json!({"eth0": network}));
+    }
+}
+
+fn one_tag(asked: &mut Asked) -> Result<(), String> {
+    match asked.query.all("t").len() {
+        0 | 1 => Ok(()),
+        _ => Err("several tags for a build".into()),
+    }
 }
 
 fn conflicts_of_execs_were_500(failure: &Failure, _: Route) -> Option<Words> {

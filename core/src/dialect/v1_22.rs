@@ -1,6 +1,6 @@
 //! API v1.22. Sources: the Engine API version history, section "v1.22", and the documents of v1.21 and v1.22.
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::{Answer, Asked, Change, Effect, Manner, Source, body, object, why};
 use crate::route::Route;
@@ -27,7 +27,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerList],
         what: "filters gain isolation (Windows) and status dead",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.isolation"])],
     },
     Change {
         bullet: 4,
@@ -62,7 +62,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageCreate, Route::ImagePush],
         what: "X-Registry-Auth may hold a registrytoken",
         source: Source::History,
-        effects: &[Effect::None { why: why::PROSE }],
+        effects: &[Effect::AddsParameters(&["X-Registry-Auth.registrytoken"])],
     },
     Change {
         bullet: 9,
@@ -83,28 +83,34 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.BlkioWeightDevice, BlkioDeviceReadBps, BlkioDeviceWriteBps, BlkioDeviceReadIOps …",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "HostConfig.BlkioWeightDevice",
+            "HostConfig.BlkioDeviceReadBps",
+            "HostConfig.BlkioDeviceWriteBps",
+            "HostConfig.BlkioDeviceReadIOps",
+            "HostConfig.BlkioDeviceWriteIOps",
+        ])],
     },
     Change {
         bullet: 12,
         routes: &[Route::NetworkList],
         what: "filters by name, id, type",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.type"])],
     },
     Change {
         bullet: 13,
         routes: &[Route::ContainerCreate],
         what: "NetworkingConfig.EndpointsConfig with static IPv4 and IPv6 addresses (IPAMConfig), Links …",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["NetworkingConfig"])],
     },
     Change {
         bullet: 14,
         routes: &[Route::NetworkConnect],
         what: "EndpointConfig.IPAMConfig with static addresses",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["EndpointConfig"])],
     },
     Change {
         bullet: 15,
@@ -122,14 +128,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::NetworkCreate],
         what: "Internal added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Internal"])],
     },
     Change {
         bullet: 17,
         routes: &[Route::NetworkDisconnect],
         what: "Force added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Force"])],
     },
     Change {
         bullet: 18,
@@ -143,7 +149,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::NetworkCreate],
         what: "IPAM.Options added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["IPAM.Options"])],
     },
     Change {
         bullet: 20,
@@ -182,7 +188,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.Tmpfs, OomScoreAdj, ShmSize added; splunk log driver",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.ShmSize", "HostConfig.Tmpfs"])],
     },
     Change {
         bullet: 25,
@@ -219,7 +225,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerAttach],
         what: "detachKeys added",
         source: Source::Documents,
-        effects: &[Effect::Lift(no_detach_keys)],
+        effects: &[Effect::Lift(no_detach_keys), Effect::AddsParameters(&["?detachKeys"])],
     },
     Change {
         bullet: 28,
@@ -240,28 +246,35 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerExec],
         what: "DetachKeys added",
         source: Source::Documents,
-        effects: &[Effect::Lift(no_detach_keys_of_execs)],
+        effects: &[
+            Effect::Lift(no_detach_keys_of_execs),
+            Effect::AddsParameters(&["DetachKeys"]),
+        ],
     },
     Change {
         bullet: 31,
         routes: &[Route::Build],
         what: "shmsize added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?shmsize"])],
     },
     Change {
         bullet: 32,
         routes: &[Route::Events],
         what: "Type, Action, Actor (ID, Attributes) added beside status, id, from …",
         source: Source::Documents,
-        effects: &[Effect::LowerItem(old_events)],
+        effects: &[Effect::LowerItem(old_events), Effect::RaiseItem(actor_of_old_event)],
     },
     Change {
         bullet: 33,
         routes: &[Route::Events],
         what: "filters gain type, volume, network",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "?filters.network",
+            "?filters.type",
+            "?filters.volume",
+        ])],
     },
     Change {
         bullet: 34,
@@ -271,6 +284,7 @@ pub(super) const CHANGES: &[Change] = &[
         effects: &[
             Effect::AddsFields(&["ContainerID", "CanRemove", "DetachKeys"]),
             Effect::Lower(container_of_an_exec),
+            Effect::Raise(exec_of_a_container),
             Effect::Switch(execs_showed_their_container),
         ],
     },
@@ -364,10 +378,45 @@ fn container_of_an_exec(answer: &mut Answer) {
     }
 }
 
+/// The ids are what is told of the exec itself.
+fn exec_of_a_container(answer: &mut Answer) {
+    let Some(exec) = body(answer) else { return };
+    let Some(Value::Object(container)) = exec.get_mut("Container") else {
+        return;
+    };
+    if let Some(id) = container.remove("ID") {
+        container.insert("Id".into(), id.clone());
+        exec.entry("ContainerID").or_insert(id);
+    }
+}
+
 fn execs_showed_their_container(manner: &mut Manner) {
     manner.exec_shows_container = true;
 }
 
 fn exec_start_took_any_type(manner: &mut Manner) {
     manner.exec_start_has_type = false;
+}
+
+/// `Type`, `Action` and `Actor` from what was told before. Actions on images have names that no action on a container has.
+fn actor_of_old_event(item: &mut Value) {
+    let Value::Object(event) = item else { return };
+    let text = |key| event.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (action, id, from) = (text("status"), text("id"), text("from"));
+    let kind = match action {
+        "delete" | "import" | "load" | "pull" | "push" | "tag" | "untag" => "image",
+        _ => "container",
+    };
+    let mut attributes = Map::new();
+    if !from.is_empty() {
+        attributes.insert("image".into(), from.into());
+    }
+    let facts = [
+        ("Type", Value::from(kind)),
+        ("Action", Value::from(action)),
+        ("Actor", json!({"ID": id, "Attributes": attributes})),
+    ];
+    for (key, value) in facts {
+        event.entry(key).or_insert(value);
+    }
 }

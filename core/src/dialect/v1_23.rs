@@ -53,14 +53,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerUpdate],
         what: "RestartPolicy accepted",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["RestartPolicy"])],
     },
     Change {
         bullet: 6,
         routes: &[Route::NetworkCreate],
         what: "EnableIPv6 added; the label way stops working",
         source: Source::History,
-        effects: &[Effect::Lift(ipv6_by_option)],
+        effects: &[Effect::Lift(ipv6_by_option), Effect::LowerCall(ipv6_as_the_option)],
     },
     Change {
         bullet: 7,
@@ -81,7 +81,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.PidsLimit added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.PidsLimit"])],
     },
     Change {
         bullet: 10,
@@ -95,21 +95,21 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.UsernsMode: opt out of user namespace remapping",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.UsernsMode"])],
     },
     Change {
         bullet: 12,
         routes: &[Route::ContainerCreate],
         what: "nocopy mode for named volumes",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::LowerCall(no_nocopy)],
     },
     Change {
         bullet: 13,
         routes: &[Route::AuthCheck],
         what: "IdentityToken added; body shown again",
         source: Source::History,
-        effects: &[Effect::AddsFields(&["IdentityToken"])],
+        effects: &[Effect::AddsFields(&["IdentityToken"]), Effect::Raise(silence_is_good)],
     },
     Change {
         bullet: 14,
@@ -123,7 +123,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::VolumeList],
         what: "filters gain name and driver",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.driver", "?filters.name"])],
     },
     Change {
         bullet: 16,
@@ -144,14 +144,19 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Build],
         what: "labels added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?labels"])],
     },
     Change {
         bullet: 19,
         routes: &[Route::ContainerList],
         what: "filters gain ancestor, before, since, volume",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&[
+            "?filters.ancestor",
+            "?filters.before",
+            "?filters.since",
+            "?filters.volume",
+        ])],
     },
     Change {
         bullet: 20,
@@ -165,14 +170,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::VolumeCreate],
         what: "Labels added (also in answers)",
         source: Source::Documents,
-        effects: &[Effect::AddsFields(&["Labels"])],
+        effects: &[Effect::AddsFields(&["Labels"]), Effect::AddsParameters(&["Labels"])],
     },
     Change {
         bullet: 22,
         routes: &[Route::NetworkCreate],
         what: "Options and Labels shown",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Labels"])],
     },
     Change {
         bullet: 23,
@@ -186,7 +191,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageCreate, Route::ImagePush],
         what: "token key in X-Registry-Auth is identitytoken (v1.22: registrytoken)",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["X-Registry-Auth.identitytoken"])],
     },
     Change {
         bullet: 25,
@@ -321,7 +326,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageLoad],
         what: "added: quiet",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?quiet"])],
     },
     Change {
         bullet: 42,
@@ -399,7 +404,12 @@ pub(super) const CHANGES: &[Change] = &[
         ],
         what: "ids of images carry their algorithm",
         source: Source::Daemons,
-        effects: &[Effect::Lower(ids_were_bare), Effect::LowerItem(ids_in_items_were_bare)],
+        effects: &[
+            Effect::Lower(ids_were_bare),
+            Effect::LowerItem(ids_in_items_were_bare),
+            Effect::Raise(ids_have_an_algorithm),
+            Effect::RaiseItem(ids_in_items_have_an_algorithm),
+        ],
     },
     Change {
         bullet: 50,
@@ -448,7 +458,10 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::VolumeCreate],
         what: "the local driver has options, and refuses those it does not know",
         source: Source::Daemons,
-        effects: &[Effect::Lift(local_driver_took_no_options)],
+        effects: &[
+            Effect::Lift(local_driver_took_no_options),
+            Effect::LowerCall(local_driver_takes_no_options),
+        ],
     },
 ];
 
@@ -494,6 +507,81 @@ fn bare_ids(value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+fn ids_have_an_algorithm(answer: &mut Answer) {
+    if let Some(value) = &mut answer.body {
+        whole_ids(value);
+    }
+}
+
+fn ids_in_items_have_an_algorithm(item: &mut Value) {
+    whole_ids(item);
+}
+
+/// Puts `sha256:` before the values that are image ids. `Id` is one in what has a parent, tags or a step, or stands alone, and `id` and `ID` in events
+/// of images.
+fn whole_ids(value: &mut Value) {
+    let map = match value {
+        Value::Array(list) => return list.iter_mut().for_each(whole_ids),
+        Value::Object(map) => map,
+        _ => return,
+    };
+    let is_image = ["CreatedBy", "Parent", "ParentId", "RepoTags"]
+        .iter()
+        .any(|key| map.contains_key(*key));
+    let is_commit = map.len() == 1;
+    let is_image_event = map.get("Type").is_some_and(|kind| kind == "image");
+    let always = [
+        "ParentId", "Parent", "Image", "ImageID", "Deleted", "Untagged", "from", "status",
+    ];
+    let keys = always
+        .iter()
+        .chain((is_image || is_commit).then_some(&"Id"))
+        .chain(is_image_event.then_some(&"id"));
+    for key in keys {
+        if let Some(id) = map.get_mut(*key) {
+            whole_id(id);
+        }
+    }
+    for key in ["Config", "ContainerConfig"] {
+        if let Some(inner) = map.get_mut(key) {
+            whole_ids(inner);
+        }
+    }
+    if is_image_event && let Some(id) = map.get_mut("Actor").and_then(|actor| actor.get_mut("ID")) {
+        whole_id(id);
+    }
+}
+
+fn whole_id(id: &mut Value) {
+    if let Value::String(digits) = id
+        && digits.len() == 64
+        && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    {
+        digits.insert_str(0, "sha256:");
+    }
+}
+
+/// `name:/target:nocopy`.
+fn no_nocopy(asked: &mut Asked) -> Result<(), String> {
+    let binds = asked.body.get("HostConfig").and_then(|config| config.get("Binds"));
+    let mut binds = binds
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let nocopy = |bind: &str| {
+        bind.rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .any(|mode| mode == "nocopy")
+    };
+    match binds.any(nocopy) {
+        true => Err("the mode nocopy of HostConfig.Binds".into()),
+        false => Ok(()),
     }
 }
 
@@ -733,6 +821,20 @@ fn ipv6_by_option(asked: &mut Asked) {
     }
 }
 
+/// The option alone decided, so it has to say the same.
+fn ipv6_as_the_option(asked: &mut Asked) -> Result<(), String> {
+    let mut by_option = asked.clone();
+    by_option.body.remove("EnableIPv6");
+    ipv6_by_option(&mut by_option);
+    match by_option.body.get("EnableIPv6") == asked.body.get("EnableIPv6") {
+        true => {
+            asked.body.remove("EnableIPv6");
+            Ok(())
+        }
+        false => Err("EnableIPv6 unlike the option com.docker.network.enable_ipv6".into()),
+    }
+}
+
 /// What Go reads as true.
 fn is_true(text: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
@@ -747,5 +849,24 @@ fn local_driver_took_no_options(asked: &mut Asked) {
     let driver = asked.body.get("Driver").and_then(Value::as_str).unwrap_or_default();
     if matches!(driver, "" | "local") {
         asked.body.remove("DriverOpts");
+    }
+}
+
+fn local_driver_takes_no_options(asked: &mut Asked) -> Result<(), String> {
+    let before = asked.body.len();
+    local_driver_took_no_options(asked);
+    match asked.body.len() == before {
+        true => Ok(()),
+        false => Err("DriverOpts of the local driver".into()),
+    }
+}
+
+/// Nothing was shown that would tell more than the status.
+fn silence_is_good(answer: &mut Answer) {
+    if answer.body.is_none() {
+        *answer = Answer {
+            status: 200,
+            body: Some(json!({"Status": ""})),
+        };
     }
 }

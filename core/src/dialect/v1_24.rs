@@ -1,6 +1,9 @@
 //! API v1.24. Sources: the Engine API version history, section "v1.24", and the documents of v1.23 and v1.24.
 
-use super::{Change, Effect, Failure, Manner, Source, Words, why};
+use alloc::string::String;
+use serde_json::Value;
+
+use super::{Asked, Change, Effect, Failure, Manner, Source, Words, why};
 use crate::refusal::Refusal;
 use crate::route::Route;
 
@@ -10,7 +13,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.StorageOpt added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.StorageOpt"])],
     },
     Change {
         bullet: 2,
@@ -33,14 +36,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::NetworkList],
         what: "filters gain label and driver",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.driver", "?filters.label"])],
     },
     Change {
         bullet: 5,
         routes: &[Route::ContainerList],
         what: "filters gain network",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.network"])],
     },
     Change {
         bullet: 6,
@@ -61,7 +64,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageSearch],
         what: "filters added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters"])],
     },
     Change {
         bullet: 9,
@@ -75,7 +78,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::Events],
         what: "filters gain daemon",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.daemon"])],
     },
     Change {
         bullet: 11,
@@ -96,7 +99,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageList],
         what: "filters gain since and before",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?filters.before", "?filters.since"])],
     },
     Change {
         bullet: 14,
@@ -117,7 +120,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ImageSearch],
         what: "limit added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["?limit"])],
     },
     Change {
         bullet: 17,
@@ -138,7 +141,7 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate, Route::ContainerStart],
         what: "HostConfig.Sysctls added",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["HostConfig.Sysctls", "Sysctls"])],
     },
     Change {
         bullet: 20,
@@ -161,14 +164,14 @@ pub(super) const CHANGES: &[Change] = &[
         routes: &[Route::ContainerCreate],
         what: "HostConfig.PidMode accepts container:<name or id>",
         source: Source::History,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::LowerCall(no_shared_pids)],
     },
     Change {
         bullet: 23,
         routes: &[Route::ContainerCreate],
         what: "Healthcheck, CpuPercent, LinkLocalIPs added",
         source: Source::Documents,
-        effects: &[Effect::None { why: why::NOT_SENT }],
+        effects: &[Effect::AddsParameters(&["Healthcheck", "Shell"])],
     },
     Change {
         bullet: 24,
@@ -471,6 +474,15 @@ fn no_command_was_500(failure: &Failure, _: Route) -> Option<Words> {
 
 fn start_configured(manner: &mut Manner) {
     manner.start_configures = true;
+}
+
+/// `PidMode` is empty or `host`.
+fn no_shared_pids(asked: &mut Asked) -> Result<(), String> {
+    let mode = asked.body.get("HostConfig").and_then(|config| config.get("PidMode"));
+    match mode.and_then(Value::as_str) {
+        Some(mode) if mode.starts_with("container:") => Err("the HostConfig.PidMode of a container".into()),
+        _ => Ok(()),
+    }
 }
 
 /// A tag was moved to another image only with `force`.

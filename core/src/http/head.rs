@@ -283,7 +283,7 @@ pub fn parse_head(bytes: &[u8], headers: usize) -> Result<ParsedHead, PeerError>
 
 /// Where the body ends, or why that cannot be known for sure (RFC 9112 §6.3). Looks at raw bytes, so no replacement
 /// of odd ones can make a value acceptable.
-fn body_length(headers: &[httparse::Header<'_>], version: HttpVersion) -> Result<BodyLength, PeerError> {
+pub(super) fn body_length(headers: &[httparse::Header<'_>], version: HttpVersion) -> Result<BodyLength, PeerError> {
     let values = |name: &'static str| {
         headers
             .iter()

@@ -5,6 +5,7 @@
 //! no allocation each.
 
 use alloc::{collections::VecDeque, vec::Vec};
+use core::fmt;
 
 use bytes::{Buf, Bytes};
 
@@ -34,14 +35,13 @@ impl Part {
 }
 
 /// A queue of bytes in order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct OutputQueue {
     pieces: VecDeque<Piece>,
     /// The sum of what the pieces hold.
     len: usize,
 }
 
-#[derive(Debug)]
 enum Piece {
     /// Ours; `sent` bytes at its front are out. `sent < bytes.len()`.
     Gathered { bytes: Vec<u8>, sent: usize },
@@ -49,6 +49,13 @@ enum Piece {
     Shared(Bytes),
     /// In a pipe; `len` is never 0.
     Source { source: SourceId, len: usize },
+}
+
+impl fmt::Debug for OutputQueue {
+    /// How much there is; what it is may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputQueue").field("len", &self.len).finish()
+    }
 }
 
 impl OutputQueue {

@@ -140,7 +140,7 @@ pub(crate) const fn is_bodiless(status: u16) -> bool {
 }
 
 /// A value may hold what a client wrote, and must not be able to end its line.
-fn push_header(head: &mut String, name: &str, value: &str) {
+pub(crate) fn push_header(head: &mut String, name: &str, value: &str) {
     head.push_str(name);
     head.push_str(": ");
     if value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {

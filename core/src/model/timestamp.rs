@@ -116,8 +116,12 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
+        let text = String::deserialize(deserializer)?;
+        // So daemons of the first years said "never".
+        if text.is_empty() {
+            return Ok(Self::ZERO);
+        }
+        text.parse()
             .map_err(|e: TimestampError| de::Error::custom(e.to_string()))
     }
 }
