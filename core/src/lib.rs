@@ -80,6 +80,9 @@ mod decode;
 mod detach;
 #[cfg(feature = "api")]
 mod dialect;
+#[cfg(all(test, feature = "api"))]
+#[path = "../tests/cases/documented.rs"]
+mod documented;
 #[cfg(feature = "api")]
 pub mod driver;
 #[cfg(feature = "api")]

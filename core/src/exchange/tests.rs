@@ -16,7 +16,7 @@ use alloc::{
 use serde_json::Value;
 
 use super::*;
-use crate::http::HttpVersion;
+use crate::{documented::DOCUMENTED, http::HttpVersion};
 
 mod build;
 #[path = "../../tests/cases/daemon.rs"]
@@ -199,33 +199,6 @@ fn missing(documented: &Value, answered: &Value) -> Vec<String> {
     wanted.iter().filter_map(differs).collect()
 }
 
-/// The cases, by version.
-const CASES: [&str; 23] = [
-    include_str!("../../tests/cases/v1_00.json"),
-    include_str!("../../tests/cases/v1_01.json"),
-    include_str!("../../tests/cases/v1_02.json"),
-    include_str!("../../tests/cases/v1_03.json"),
-    include_str!("../../tests/cases/v1_04.json"),
-    include_str!("../../tests/cases/v1_05.json"),
-    include_str!("../../tests/cases/v1_06.json"),
-    include_str!("../../tests/cases/v1_07.json"),
-    include_str!("../../tests/cases/v1_08.json"),
-    include_str!("../../tests/cases/v1_09.json"),
-    include_str!("../../tests/cases/v1_10.json"),
-    include_str!("../../tests/cases/v1_11.json"),
-    include_str!("../../tests/cases/v1_12.json"),
-    include_str!("../../tests/cases/v1_13.json"),
-    include_str!("../../tests/cases/v1_14.json"),
-    include_str!("../../tests/cases/v1_15.json"),
-    include_str!("../../tests/cases/v1_16.json"),
-    include_str!("../../tests/cases/v1_17.json"),
-    include_str!("../../tests/cases/v1_18.json"),
-    include_str!("../../tests/cases/v1_19.json"),
-    include_str!("../../tests/cases/v1_20.json"),
-    include_str!("../../tests/cases/v1_21.json"),
-    include_str!("../../tests/cases/v1_22.json"),
-];
-
 /// How the answer to a documented request differs from the documented answer.
 fn differences(minor: usize, case: &Value) -> Vec<String> {
     let text = |key: &str| case[key].as_str();
@@ -362,7 +335,7 @@ fn the_documented_exchanges() {
         .collect();
     let mut wrong = Vec::new();
     let mut count = 0;
-    for (minor, cases) in CASES.iter().enumerate() {
+    for (minor, cases) in DOCUMENTED.iter().enumerate() {
         let cases: Vec<Value> = serde_json::from_str(cases).expect("cases");
         for case in &cases {
             count += 1;

@@ -32,6 +32,8 @@ use transport::{Limits, Mailbox, Reactor, Server};
 use crate::common::{PATIENCE, Scratch, TCP, UNIX, pattern};
 
 #[path = "../../../core/tests/cases/daemon.rs"]
+mod daemon;
+#[path = "../../../core/tests/cases/documented.rs"]
 mod documented;
 
 /// What a client does, and when it ends its direction.
@@ -89,7 +91,7 @@ pub fn documented_exchanges() -> Vec<Exchange> {
         }
     };
     let mut all = Vec::new();
-    for (minor, cases) in DOCUMENTED.iter().enumerate() {
+    for (minor, cases) in documented::DOCUMENTED.iter().enumerate() {
         let cases: Vec<Value> = serde_json::from_str(cases).expect("cases");
         all.extend(cases.iter().map(|case| exchange(minor, case)));
     }
@@ -409,7 +411,7 @@ impl Script {
             ("none", _) => Reply::Refused(Refusal::NoSuchContainer { name: "none".into() }),
             ("tty", true) => Reply::Attached { tty: true },
             ("tty", false) => Reply::Logs { tty: true },
-            _ => documented::reply(call),
+            _ => daemon::reply(call),
         };
         let opens_stream = reply.opens_stream();
         done(connection.respond(id, reply));
@@ -419,7 +421,7 @@ impl Script {
         match container {
             "slow" => return self.slow = Some((id, 0)),
             "large" => (0..100).for_each(|number| done(connection.send(id, piece(number, 5_000)))),
-            _ => documented::items(call)
+            _ => daemon::items(call)
                 .into_iter()
                 .for_each(|item| done(connection.send(id, item))),
         }
@@ -765,30 +767,3 @@ impl Drop for Serving {
         }
     }
 }
-
-/// The documented exchanges, by version.
-const DOCUMENTED: [&str; 23] = [
-    include_str!("../../../core/tests/cases/v1_00.json"),
-    include_str!("../../../core/tests/cases/v1_01.json"),
-    include_str!("../../../core/tests/cases/v1_02.json"),
-    include_str!("../../../core/tests/cases/v1_03.json"),
-    include_str!("../../../core/tests/cases/v1_04.json"),
-    include_str!("../../../core/tests/cases/v1_05.json"),
-    include_str!("../../../core/tests/cases/v1_06.json"),
-    include_str!("../../../core/tests/cases/v1_07.json"),
-    include_str!("../../../core/tests/cases/v1_08.json"),
-    include_str!("../../../core/tests/cases/v1_09.json"),
-    include_str!("../../../core/tests/cases/v1_10.json"),
-    include_str!("../../../core/tests/cases/v1_11.json"),
-    include_str!("../../../core/tests/cases/v1_12.json"),
-    include_str!("../../../core/tests/cases/v1_13.json"),
-    include_str!("../../../core/tests/cases/v1_14.json"),
-    include_str!("../../../core/tests/cases/v1_15.json"),
-    include_str!("../../../core/tests/cases/v1_16.json"),
-    include_str!("../../../core/tests/cases/v1_17.json"),
-    include_str!("../../../core/tests/cases/v1_18.json"),
-    include_str!("../../../core/tests/cases/v1_19.json"),
-    include_str!("../../../core/tests/cases/v1_20.json"),
-    include_str!("../../../core/tests/cases/v1_21.json"),
-    include_str!("../../../core/tests/cases/v1_22.json"),
-];

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use serde_json::Value;
 
 use super::{super::ask::ask, *};
-use crate::{dialect, http::RequestHead, model};
+use crate::{dialect, documented::DOCUMENTED, http::RequestHead, model};
 
 /// What the newest shape has no place for: endpoint, path, why.
 const NO_PLACE: &[(&str, &str, &str)] = &[
@@ -33,17 +33,10 @@ const NO_PLACE: &[(&str, &str, &str)] = &[
     ("GET /version", ".MemoryLimit", "is in GET /info"),
 ];
 
-/// The cases of every version that has some.
-///
-/// Without those of endpoints that are never asked, and the example that forgets its size.
+/// The cases, without those of endpoints that are never asked, and the example that forgets its size.
 fn cases() -> impl Iterator<Item = (ApiVersion, Value)> {
-    ApiVersion::all().flat_map(|version| {
-        let minor = version.to_string().split_off(2);
-        let path = format!("{}/tests/cases/v1_{minor:0>2}.json", env!("CARGO_MANIFEST_DIR"));
-        let cases: Vec<Value> = match std::fs::read(path) {
-            Ok(text) => serde_json::from_slice(&text).expect("cases"),
-            Err(_) => vec![],
-        };
+    ApiVersion::all().zip(DOCUMENTED).flat_map(|(version, cases)| {
+        let cases: Vec<Value> = serde_json::from_str(cases).expect("cases");
         let is_asked = |case: &Value| {
             let path = case["path"].as_str().expect("path");
             !path.contains("/attach/ws") && path != "/images/viz" && !path.ends_with("/resize")

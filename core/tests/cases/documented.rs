@@ -1,0 +1,27 @@
+//! The documented exchanges, by version: v1.0 first. The tests of core's two roles and of the transports compile this one file.
+
+pub(crate) const DOCUMENTED: [&str; 23] = [
+    include_str!("v1_00.json"),
+    include_str!("v1_01.json"),
+    include_str!("v1_02.json"),
+    include_str!("v1_03.json"),
+    include_str!("v1_04.json"),
+    include_str!("v1_05.json"),
+    include_str!("v1_06.json"),
+    include_str!("v1_07.json"),
+    include_str!("v1_08.json"),
+    include_str!("v1_09.json"),
+    include_str!("v1_10.json"),
+    include_str!("v1_11.json"),
+    include_str!("v1_12.json"),
+    include_str!("v1_13.json"),
+    include_str!("v1_14.json"),
+    include_str!("v1_15.json"),
+    include_str!("v1_16.json"),
+    include_str!("v1_17.json"),
+    include_str!("v1_18.json"),
+    include_str!("v1_19.json"),
+    include_str!("v1_20.json"),
+    include_str!("v1_21.json"),
+    include_str!("v1_22.json"),
+];
