@@ -4,6 +4,9 @@
 //! puts replies and stream items into the words of that version. It has no part in framing: lengths, chunks, and the
 //! choice between 101 and 200 are HTTP's.
 
+mod piece;
+mod response;
+mod target;
 mod viz;
 
 use alloc::{
@@ -19,12 +22,21 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use self::{
+    piece::{framed, message, progress_text},
+    response::{BYTES, JSON, RAW_STREAM, TAR, TEXT},
+    target::{escape, split_version},
+};
+pub(crate) use self::{
+    response::{Response, ResponseBody},
+    target::clean,
+};
 use crate::{
     Call, Item, Refusal, Reply, Secret, base64, decode,
     dialect::{self, Answer, ApiVersion, Asked, Failure, Manner, VersionError},
-    framing::{FrameHeader, StreamKind},
+    framing::StreamKind,
     http::{Part, RequestHead},
-    json, limits,
+    json,
     model::{Event, Exec, PathStat, Progress},
     query::{self, Query},
     route::{self, Route},
@@ -89,41 +101,6 @@ enum Stream {
     Tar,
     /// Nothing is told until the end; holds the error, if there was one.
     Silent(Option<String>),
-}
-
-/// The head of an answer, and its body if it is short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Response {
-    /// HTTP status.
-    pub(crate) status: u16,
-    /// Reason phrase; `None` is the standard one.
-    pub(crate) reason: Option<&'static str>,
-    /// Header fields except those of the framing.
-    pub(crate) headers: Vec<(&'static str, Cow<'static, str>)>,
-    /// What follows.
-    pub(crate) body: ResponseBody,
-    /// The connection is not used on: what the peer has sent after the request may be no HTTP.
-    pub(crate) close: bool,
-}
-
-/// What follows the head of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ResponseBody {
-    /// Nothing at all.
-    None,
-    /// These bytes.
-    Full(Bytes),
-    /// Items, until the stream is finished.
-    Stream,
-    /// Items without chunks or length, until the connection closes: what a client sees that takes the connection out of
-    /// HTTP after the head (pull and import of v1.0). The request body is read on as usual.
-    StreamUntilClose,
-    /// The connection leaves HTTP in both directions.
-    Hijack,
-    /// The connection leaves HTTP for a WebSocket.
-    WebSocket,
-    /// Nothing yet, not even the head: items are taken in, and [`Exchange::finish`] gives the answer.
-    Later,
 }
 
 impl Exchange {
@@ -544,7 +521,7 @@ impl Exchange {
             Value::Null => Map::new(),
             Value::Object(map) => map,
             other => {
-                let why = format!("expected an object, got {}", kind(&other));
+                let why = format!("expected an object, got {}", json::kind(&other));
                 let key = "the request body".to_owned();
                 return Err(json::JsonError::WrongType { key, why }.into());
             }
@@ -689,40 +666,11 @@ impl Exchange {
     }
 }
 
-impl Response {
-    fn new(status: u16, body: ResponseBody) -> Self {
-        Self {
-            status,
-            reason: None,
-            headers: Vec::new(),
-            body,
-            close: false,
-        }
-    }
-
-    fn typed(status: u16, content_type: &'static str, body: ResponseBody) -> Self {
-        let mut response = Self::new(status, body);
-        response.headers.push(("Content-Type", Cow::Borrowed(content_type)));
-        response
-    }
-
-    fn json(status: u16, mut bytes: Vec<u8>) -> Self {
-        bytes.push(b'\n');
-        Self::typed(status, JSON, ResponseBody::Full(bytes.into()))
-    }
-}
-
 /// Bytes up to which the body of a start is not looked at where it may not have one, as in Docker.
 const SHORT_START_BODY: usize = 7;
 
 /// The header that says what a path in a container is.
 pub(crate) const PATH_STAT: &str = "X-Docker-Container-Path-Stat";
-
-const BYTES: &str = "application/octet-stream";
-const JSON: &str = "application/json";
-const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
-const TAR: &str = "application/x-tar";
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The error answer of `version`.
 fn fail(version: ApiVersion, route: Option<Route>, failure: &Failure) -> Response {
@@ -741,91 +689,6 @@ fn fail(version: ApiVersion, route: Option<Route>, failure: &Failure) -> Respons
     }
 }
 
-/// Takes `/v1.24` off a path.
-fn split_version(path: &str) -> (Option<&str>, &str) {
-    let split = path.strip_prefix("/v").and_then(|rest| {
-        let end = rest.find('/')?;
-        let version = rest.get(..end)?;
-        let digits = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        digits.then_some((Some(version), rest.get(end..)?))
-    });
-    split.unwrap_or((None, path))
-}
-
-/// The path without empty, `.` and `..` segments, if it has any. A slash at the end stays.
-pub(crate) fn clean(path: &str) -> Option<String> {
-    let inner = path.strip_prefix('/')?;
-    let last = inner.matches('/').count();
-    let dirty = |(i, segment): (usize, &str)| matches!(segment, "." | "..") || (segment.is_empty() && i < last);
-    if !inner.split('/').enumerate().any(dirty) {
-        return None;
-    }
-    let mut kept: Vec<&str> = Vec::new();
-    for segment in inner.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                kept.pop();
-            }
-            _ => kept.push(segment),
-        }
-    }
-    let slash = if inner.ends_with('/') && !kept.is_empty() {
-        "/"
-    } else {
-        ""
-    };
-    Some(format!("/{}{slash}", kept.join("/")))
-}
-
-/// Percent-encodes what may not stand in a target. `?` of the query is there already.
-fn escape(target: &str) -> String {
-    let mut text = String::with_capacity(target.len());
-    for byte in target.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}') {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-/// A frame: type, three zero bytes, length as 32-bit big-endian; then the payload as it is.
-fn framed(kind: StreamKind, len: usize, out: &mut VecDeque<Part>, mut next: impl FnMut(usize) -> Part) {
-    let mut left = len;
-    while left > 0 {
-        let len = left.min(limits::FRAME_BYTES_MAX);
-        left -= len;
-        let header = FrameHeader {
-            stream: kind,
-            payload_len: u32::try_from(len).unwrap_or(u32::MAX),
-        };
-        out.push_back(Part::Bytes(Bytes::copy_from_slice(&header.encode())));
-        out.push_back(next(len));
-    }
-}
-
-/// Output as a message: text, as daemons have sent it up to v1.27, where it is UTF-8, and else binary, because a client must
-/// close a connection whose text is none. What may become a character with the next output is held back.
-fn message(held: &mut Bytes, bytes: Bytes, out: &mut VecDeque<Part>) {
-    let bytes = match held.is_empty() {
-        true => bytes,
-        false => [core::mem::take(held), bytes].concat().into(),
-    };
-    let (opcode, len) = match str::from_utf8(&bytes) {
-        Ok(_) => (Opcode::Text, bytes.len()),
-        Err(e) if e.error_len().is_none() => (Opcode::Text, e.valid_up_to()),
-        Err(_) => (Opcode::Binary, bytes.len()),
-    };
-    // A copy, so that a few bytes do not keep many.
-    *held = Bytes::copy_from_slice(bytes.get(len..).unwrap_or_default());
-    if len > 0 {
-        out.push_back(Part::Bytes(frame_header(opcode, len)));
-        out.push_back(Part::Bytes(bytes.slice(..len)));
-    }
-}
-
 /// The value of [`PATH_STAT`].
 fn path_stat(stat: &PathStat) -> Cow<'static, str> {
     // Its keys are names, so this does not fail.
@@ -833,33 +696,6 @@ fn path_stat(stat: &PathStat) -> Cow<'static, str> {
         &serde_json::to_vec(stat).unwrap_or_default(),
         base64::STANDARD,
     ))
-}
-
-/// A message of v1.0: the same facts as a line of text.
-fn progress_text(item: &Value) -> Option<String> {
-    let text = |key| item.get(key).and_then(Value::as_str);
-    if let Some(error) = text("error") {
-        return Some(format!("Error: {error}\r\n"));
-    }
-    if let Some(stream) = text("stream") {
-        return (!stream.is_empty()).then(|| stream.to_owned());
-    }
-    let parts: Vec<&str> = ["id", "status", "progress"].into_iter().filter_map(text).collect();
-    // The next line of a terminal takes the place of one that tells how far something is.
-    let end = if text("progress").is_some() { "\r" } else { "\r\n" };
-    (!parts.is_empty()).then(|| parts.join(" ") + end)
-}
-
-/// What a JSON value is, as Go calls it.
-pub(crate) fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,18 @@ pub(crate) fn parse_within(text: &[u8], values_max: usize) -> Result<Value, Json
     }
 }
 
+/// What a JSON value is, as Go calls it.
+pub(crate) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
 /// The deepest nesting of `text`, and how many values it holds at most, whether it is well formed or not.
 fn measure(text: &[u8]) -> (u32, usize) {
     let (mut now, mut deepest, mut values) = (0_u32, 0, 1);

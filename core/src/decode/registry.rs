@@ -8,7 +8,6 @@ use super::filters;
 use crate::{
     ImagePush, ImageSearch, Login, Refusal, RegistryAuth, base64,
     dialect::{Failure, Manner},
-    exchange::kind,
     json::{self, JsonError},
     query::Query,
 };
@@ -35,7 +34,7 @@ pub(super) fn login(body: &Map<String, Value>) -> Result<Login, JsonError> {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(other) => Err(JsonError::WrongType {
             key: key.to_owned(),
-            why: format!("expected a string, got {}", kind(other)),
+            why: format!("expected a string, got {}", json::kind(other)),
         }),
     };
     Ok(Login {

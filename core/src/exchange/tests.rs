@@ -149,7 +149,7 @@ const MAPS: &[&str] = &[
 /// Path → types. `[]` stands for the elements of a list, `*` for the values of a map.
 fn shape(value: &Value, path: &str, shape_of: &mut BTreeMap<String, BTreeSet<&'static str>>) {
     if !path.is_empty() {
-        shape_of.entry(path.to_owned()).or_default().insert(kind(value));
+        shape_of.entry(path.to_owned()).or_default().insert(json::kind(value));
     }
     let under = |step: &str| {
         if path.is_empty() {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{super::*, ID, PLAIN, answer, begin, bytes, content_type, daemon, text};
-use crate::{driver::SourceId, model};
+use crate::{driver::SourceId, framing::FrameHeader, limits, model};
 
 /// Status and body of the answer to a request without body.
 fn exchange(method: &str, target: &str) -> (Response, String) {
