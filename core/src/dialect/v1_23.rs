@@ -10,11 +10,12 @@ use super::{
     Answer, Asked, Change, Effect, Failure, Manner, Source, Words, body, object, why,
     wording::{
         SUBNET_IN_USE, bad_change, container_name, content_type, network_name_in_use, number, one_network_only,
-        renaming, reserved, volume_in_use, volume_name, with_tag,
+        renaming, reserved, volume_in_use, with_tag,
     },
 };
 use crate::{
     decode::CONTAINER_FILTERS,
+    grammar::bind::bad_characters,
     refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
     route::Route,
 };
@@ -658,7 +659,7 @@ fn words_of_1_22(failure: &Failure, route: Route) -> Option<Words> {
         ),
         Refusal::BadVolumeName { name } => Words::new(
             500,
-            format!("create {name}: volume name invalid: {}", volume_name(name)),
+            format!("create {name}: volume name invalid: {}", bad_characters(name)),
         ),
         Refusal::ContainerNotRunning { id, name } if route == Route::ContainerKill => Words::new(
             500,

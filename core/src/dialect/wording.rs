@@ -9,6 +9,7 @@ use alloc::{
 };
 
 use crate::{
+    grammar::bind::check_volume_name,
     json::JsonError,
     query::{BadNumber, QueryError},
     refusal::{ImageUse, Refusal, RegistryLack, StartFailure},
@@ -247,17 +248,10 @@ fn refused(refusal: &Refusal, route: Option<Route>) -> Words {
             500,
             format!("Cannot kill container: {container}: The linux daemon does not support signal {signal}"),
         ),
-        Refusal::BadVolumeName { name } if name.len() < 2 => Words::new(
-            400,
-            format!("create {name}: volume name is too short, names should be at least two alphanumeric characters"),
-        ),
-        Refusal::BadVolumeName { name } => Words::new(
-            400,
-            format!(
-                "create {name}: {}. If you intended to pass a host directory, use absolute path",
-                volume_name(name)
-            ),
-        ),
+        Refusal::BadVolumeName { name } => {
+            let why = check_volume_name(name).err().unwrap_or_default();
+            Words::new(400, format!("create {name}: {why}"))
+        }
         Refusal::BadVolumeOption { name, option } => {
             Words::new(400, format!("create {name}: invalid option: \"{option}\""))
         }
@@ -416,13 +410,6 @@ pub(super) fn network_name_in_use(name: &str) -> String {
 
 pub(super) fn one_network_only(driver: &str) -> String {
     format!("only one instance of \"{driver}\" network is allowed")
-}
-
-pub(super) fn volume_name(name: &str) -> String {
-    format!(
-        "\"{name}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are \
-         allowed"
-    )
 }
 
 pub(super) fn volume_in_use(name: &str, containers: &[String]) -> String {

@@ -151,11 +151,15 @@ pub fn check_volume_name(name: &str) -> Result<(), String> {
     match name.as_bytes() {
         [] | [_] => Err("volume name is too short, names should be at least two alphanumeric characters".to_owned()),
         [first, rest @ ..] if word(first) && rest.iter().all(inner) => Ok(()),
-        _ => Err(format!(
-            "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are \
-             allowed. If you intended to pass a host directory, use absolute path"
-        )),
+        _ => Err(bad_characters(name) + ". If you intended to pass a host directory, use absolute path"),
     }
+}
+
+/// What every daemon says of a volume's name that is not one.
+pub(crate) fn bad_characters(name: &str) -> String {
+    format!(
+        "{name:?} includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed"
+    )
 }
 
 fn propagation(word: &str) -> Option<Propagation> {
