@@ -17,6 +17,7 @@ use crate::{
     http::{Headers, HttpVersion, Outgoing, OutgoingBody, Part, ResponseHead, parse_head},
 };
 
+mod any_call;
 mod calls;
 mod documented;
 mod odd;

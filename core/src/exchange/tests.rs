@@ -21,10 +21,12 @@ use crate::{documented::DOCUMENTED, http::HttpVersion};
 mod build;
 #[path = "../../tests/cases/daemon.rs"]
 mod daemon;
+mod lifted;
 mod refused;
 mod registry;
 mod replies;
 mod requests;
+mod streams;
 
 use daemon::{items, reply};
 
